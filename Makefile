@@ -1,0 +1,71 @@
+# outbox: PostgreSQL extension (PGXS) and the program outbox-kafka.
+#
+#	make				build both
+#	make install		install both into the server that PG_CONFIG names
+#
+# base/, record/ and the core of avro/ are built twice: for the server, and
+# with FRONTEND for the programs.  Files named pg_*.c are the server's alone.
+
+EXTENSION = outbox
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" outbox.control)
+MODULE_big = outbox
+
+ROOMS = base record avro state catalog emit source relay admin
+OBJS = src/outbox.o $(patsubst %.c,%.o,$(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))) )
+
+# The install script is the rooms' parts in order of dependency.
+SQL_PARTS = $(foreach room,catalog avro emit admin,$(sort $(wildcard src/$(room)/*.sql)))
+DATA_built = sql/outbox--$(EXTVERSION).sql
+
+PG_CPPFLAGS = -I$(CURDIR)/src
+OUTBOX_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-cast-function-type -Wno-clobbered
+PG_CFLAGS = $(OUTBOX_CFLAGS)
+
+PROGRAM = build/outbox-kafka
+PROGRAM_SRC = $(wildcard src/base/*.c src/record/*.c src/outbox-kafka/*.c) \
+	$(filter-out src/avro/pg_%,$(wildcard src/avro/*.c))
+PROGRAM_OBJS = $(patsubst src/%.c,build/obj/%.o,$(PROGRAM_SRC))
+
+EXTRA_CLEAN = build $(DATA_built)
+
+# No JIT bitcode: nothing here is worth inlining into expressions.
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+all: $(PROGRAM)
+
+$(DATA_built): $(SQL_PARTS) outbox.control
+	@{ echo '\echo Use "CREATE EXTENSION outbox" to load this file. \quit'; \
+	   cat $(SQL_PARTS); } >$@.tmp && mv $@.tmp $@
+
+# Header dependencies, for both worlds (PGXS tracks them only on request).
+HEADERS = $(wildcard src/*.h src/*/*.h)
+$(OBJS): $(HEADERS)
+$(PROGRAM_OBJS): $(HEADERS)
+
+PROGRAM_CFLAGS = $(filter-out -flto% -ffat-lto-objects,$(CFLAGS)) $(OUTBOX_CFLAGS) -pthread
+build/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(PROGRAM_CFLAGS) -DFRONTEND -D_GNU_SOURCE -Isrc -I$(shell $(PG_CONFIG) --includedir-server) \
+		$(shell pkg-config --cflags rdkafka) -c -o $@ $<
+
+$(PROGRAM): $(PROGRAM_OBJS)
+	$(CC) $(PROGRAM_CFLAGS) -o $@ $(PROGRAM_OBJS) \
+		-L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport \
+		$(shell pkg-config --libs rdkafka) -lcrypto -lm
+
+# install(1) unlinks first: a copy onto a mapped file would crash its users.
+install: install-program
+install-program: $(PROGRAM)
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(PROGRAM) '$(DESTDIR)$(bindir)/outbox-kafka'
+
+uninstall: uninstall-program
+uninstall-program:
+	rm -f '$(DESTDIR)$(bindir)/outbox-kafka'
+
+.PHONY: install-program uninstall-program

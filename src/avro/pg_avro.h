@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * pg_avro.h
+ *		The server's side of avro/: encoding from jsonb and from tuples, and
+ *		schemas of PostgreSQL types.  Files named pg_*.c are server only.
+ *
+ * Failures are thrown: errcode ERRCODE_INVALID_PARAMETER_VALUE (bad schema),
+ * ERRCODE_INVALID_TEXT_REPRESENTATION / ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE /
+ * ERRCODE_DATATYPE_MISMATCH / ... (value does not fit), primary message with
+ * the path ("$.items[3].price"), hint what would fit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_PG_AVRO_H
+#define OUTBOX_PG_AVRO_H
+
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "avro/avro.h"
+#include "utils/jsonb.h"
+
+/* Parse or ereport(ERROR) with path and hint. */
+extern OutboxAvroSchema *outbox_avro_parse_or_error(const char *json,
+													size_t len);
+
+/* Throw an OutboxAvroError. */
+extern void outbox_avro_throw(const OutboxAvroError *error)
+			pg_attribute_noreturn();
+
+/*
+ * A compiled plan for jsonb values.  Lives in the context it was made in and
+ * refers to the schema, which must live as long.
+ */
+typedef struct OutboxAvroJsonPlan OutboxAvroJsonPlan;
+extern OutboxAvroJsonPlan *outbox_avro_plan_jsonb(const OutboxAvroSchema *schema);
+extern void outbox_avro_encode_jsonb(const OutboxAvroJsonPlan *plan,
+									 Jsonb *value, StringInfo out);
+
+/*
+ * A compiled plan for tuples of one row type under one schema: fields by name
+ * (after mapping to Avro names), missing columns by default, column without a
+ * field = error at plan time.  Rebuild when the row type changes.
+ */
+typedef struct OutboxAvroRowPlan OutboxAvroRowPlan;
+extern OutboxAvroRowPlan *outbox_avro_plan_row(const OutboxAvroSchema *schema,
+											   TupleDesc desc);
+extern void outbox_avro_encode_row(const OutboxAvroRowPlan *plan,
+								   Datum composite, StringInfo out);
+
+/*
+ * Schema (rendered JSON, palloc'd) of a type: record for composite types and
+ * tables, with column comments as doc; the mapped Avro type otherwise.
+ */
+extern char *outbox_avro_schema_of_type(Oid type, int32 typmod,
+										const char *name,
+										const char *name_space);
+
+#endif							/* OUTBOX_PG_AVRO_H */

@@ -1,0 +1,62 @@
+/*
+ * The extension's tables.  Nobody but the owner may read or write them; views
+ * and functions of the other rooms are the way in.
+ */
+
+-- One row: who this installation is.  Not dumped: a restored copy is another.
+CREATE TABLE outbox.instance (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	instance_id uuid NOT NULL,
+	database_oid oid NOT NULL,
+	paused boolean NOT NULL DEFAULT false,
+	floor_lsn pg_lsn,
+	adopt_count bigint NOT NULL DEFAULT 0,
+	adopt_reason text,
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Keys of the MAC in our WAL messages.  Not dumped, replicated physically.
+CREATE TABLE outbox.secret (
+	key_id integer PRIMARY KEY,
+	key bytea NOT NULL CHECK (octet_length(key) = 16),
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Every schema text ever used.  The id is what consumers find in the value.
+CREATE TABLE outbox.schema (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	definition text NOT NULL,
+	fingerprint bytea NOT NULL UNIQUE,	-- SHA-256 of definition
+	created_at timestamptz NOT NULL DEFAULT now(),
+	created_by name NOT NULL DEFAULT current_user
+);
+
+-- Where events go.  Immutable: a change of an event type adds a row, so what
+-- is already in WAL keeps its meaning.  Never deleted.
+CREATE TABLE outbox.route (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	event_type text NOT NULL,
+	topic text NOT NULL,
+	format text NOT NULL CHECK (format IN ('avro', 'json')),
+	on_error text NOT NULL CHECK (on_error IN ('block', 'dead_letter')),
+	partitions integer CHECK (partitions > 0),
+	created_at timestamptz NOT NULL DEFAULT now(),
+	created_by name NOT NULL DEFAULT current_user
+);
+
+CREATE TABLE outbox.event_type_def (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name text NOT NULL UNIQUE,
+	route_id integer NOT NULL REFERENCES outbox.route,
+	schema_id integer REFERENCES outbox.schema,	-- null: format json, no schema
+	row_type regtype,				-- null: schema given as text
+	key_field text,					-- payload field that is the default key
+	owner regrole NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE outbox.event_type_grant (
+	event_type_id integer NOT NULL REFERENCES outbox.event_type_def ON DELETE CASCADE,
+	grantee regrole NOT NULL,
+	PRIMARY KEY (event_type_id, grantee)
+);
