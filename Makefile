@@ -22,10 +22,10 @@ OUTBOX_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type -Wno-clobbered
 PG_CFLAGS = $(OUTBOX_CFLAGS)
 
-PROGRAM = build/outbox-kafka
-PROGRAM_SRC = $(wildcard src/base/*.c src/record/*.c src/outbox-kafka/*.c) \
+KAFKA_PROGRAM = build/outbox-kafka
+KAFKA_SRC = $(wildcard src/base/*.c src/record/*.c src/outbox-kafka/*.c) \
 	$(filter-out src/avro/pg_%,$(wildcard src/avro/*.c))
-PROGRAM_OBJS = $(patsubst src/%.c,build/obj/%.o,$(PROGRAM_SRC))
+KAFKA_OBJS = $(patsubst src/%.c,build/obj/%.o,$(KAFKA_SRC))
 
 EXTRA_CLEAN = build $(DATA_built)
 
@@ -36,7 +36,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-all: $(PROGRAM)
+all: $(KAFKA_PROGRAM)
 
 $(DATA_built): $(SQL_PARTS) outbox.control
 	@{ echo '\echo Use "CREATE EXTENSION outbox" to load this file. \quit'; \
@@ -45,7 +45,7 @@ $(DATA_built): $(SQL_PARTS) outbox.control
 # Header dependencies, for both worlds (PGXS tracks them only on request).
 HEADERS = $(wildcard src/*.h src/*/*.h)
 $(OBJS): $(HEADERS)
-$(PROGRAM_OBJS): $(HEADERS)
+$(KAFKA_OBJS): $(HEADERS)
 
 PROGRAM_CFLAGS = $(filter-out -flto% -ffat-lto-objects,$(CFLAGS)) $(OUTBOX_CFLAGS) -pthread
 build/obj/%.o: src/%.c
@@ -53,16 +53,16 @@ build/obj/%.o: src/%.c
 	$(CC) $(PROGRAM_CFLAGS) -DFRONTEND -D_GNU_SOURCE -Isrc -I$(shell $(PG_CONFIG) --includedir-server) \
 		$(shell pkg-config --cflags rdkafka) -c -o $@ $<
 
-$(PROGRAM): $(PROGRAM_OBJS)
-	$(CC) $(PROGRAM_CFLAGS) -o $@ $(PROGRAM_OBJS) \
+$(KAFKA_PROGRAM): $(KAFKA_OBJS)
+	$(CC) $(PROGRAM_CFLAGS) -o $@ $(KAFKA_OBJS) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport \
 		$(shell pkg-config --libs rdkafka) -lcrypto -lm
 
 # install(1) unlinks first: a copy onto a mapped file would crash its users.
 install: install-program
-install-program: $(PROGRAM)
+install-program: $(KAFKA_PROGRAM)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) $(PROGRAM) '$(DESTDIR)$(bindir)/outbox-kafka'
+	$(INSTALL_PROGRAM) $(KAFKA_PROGRAM) '$(DESTDIR)$(bindir)/outbox-kafka'
 
 uninstall: uninstall-program
 uninstall-program:
