@@ -39,7 +39,7 @@ include $(PGXS)
 all: $(KAFKA_PROGRAM)
 
 $(DATA_built): $(SQL_PARTS) outbox.control
-	@{ echo '\echo Use "CREATE EXTENSION outbox" to load this file. \quit'; \
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION outbox" to load this file. \quit'; \
 	   cat $(SQL_PARTS); } >$@.tmp && mv $@.tmp $@
 
 # Header dependencies, for both worlds (PGXS tracks them only on request).

@@ -14,8 +14,10 @@
 
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/xlogdefs.h"
 #include "base/siphash.h"
+#include "utils/rel.h"
 #include "utils/uuid.h"
 
 typedef enum OutboxFormat
@@ -59,5 +61,37 @@ extern bool outbox_catalog_secret(uint32 key_id,
 /* The secret new messages are signed with: the highest key id. */
 extern uint32 outbox_catalog_current_secret(uint8 key[OUTBOX_SIPHASH_KEY_SIZE]);
 extern bool outbox_catalog_instance(OutboxInstance *instance);
+
+/* Definition of a schema, or NULL when there is none of that id. */
+extern char *outbox_catalog_schema(uint32 id);
+
+/*
+ * Counts up whenever one of our tables has changed (and now and then without
+ * reason).  What a backend derives from them is valid while this stands.
+ * Changes by others arrive where invalidation messages are accepted.
+ */
+extern uint64 outbox_catalog_generation(void);
+
+/* The role that owns the extension's tables. */
+extern Oid	outbox_catalog_owner(void);
+
+/* A scan of one of our tables; index may be NULL.  No privilege is checked. */
+typedef struct OutboxCatalogScan
+{
+	Relation	rel;
+	SysScanDesc scan;
+} OutboxCatalogScan;
+
+extern void outbox_catalog_scan_begin(OutboxCatalogScan *scan,
+									  const char *table, const char *index,
+									  int nkeys, ScanKey keys);
+extern HeapTuple outbox_catalog_scan_next(OutboxCatalogScan *scan);
+extern void outbox_catalog_scan_end(OutboxCatalogScan *scan);
+
+/* A column of a scan's tuple; the text one is palloc'd, NULL for null. */
+extern Datum outbox_catalog_attr(OutboxCatalogScan *scan, HeapTuple tuple,
+								 int attnum, bool *isnull);
+extern char *outbox_catalog_text(OutboxCatalogScan *scan, HeapTuple tuple,
+								 int attnum);
 
 #endif							/* OUTBOX_CATALOG_H */

@@ -46,7 +46,7 @@ CREATE TABLE outbox.route (
 
 CREATE TABLE outbox.event_type_def (
 	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	name text NOT NULL UNIQUE,
+	name text COLLATE "C" NOT NULL UNIQUE,
 	route_id integer NOT NULL REFERENCES outbox.route,
 	schema_id integer REFERENCES outbox.schema,	-- null: format json, no schema
 	row_type regtype,				-- null: schema given as text
@@ -60,3 +60,45 @@ CREATE TABLE outbox.event_type_grant (
 	grantee regrole NOT NULL,
 	PRIMARY KEY (event_type_id, grantee)
 );
+
+-- Tables of the application whose inserted rows are events.  Column names are
+-- resolved when a row comes, so that renaming a column is an error then.
+CREATE TABLE outbox.attached_table (
+	relation regclass PRIMARY KEY,
+	columns jsonb NOT NULL,			-- role of a column -> its name
+	headers text[] NOT NULL,		-- column or column:header
+	attached_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A changed table is announced to every backend's caches at commit.
+CREATE FUNCTION outbox.invalidate_caches() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_invalidate_caches';
+REVOKE ALL ON FUNCTION outbox.invalidate_caches() FROM PUBLIC;
+
+CREATE TRIGGER invalidate_caches
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.secret
+	FOR EACH STATEMENT EXECUTE FUNCTION outbox.invalidate_caches();
+CREATE TRIGGER invalidate_caches
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.event_type_def
+	FOR EACH STATEMENT EXECUTE FUNCTION outbox.invalidate_caches();
+CREATE TRIGGER invalidate_caches
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.event_type_grant
+	FOR EACH STATEMENT EXECUTE FUNCTION outbox.invalidate_caches();
+CREATE TRIGGER invalidate_caches
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.attached_table
+	FOR EACH STATEMENT EXECUTE FUNCTION outbox.invalidate_caches();
+ALTER TABLE outbox.secret ENABLE ALWAYS TRIGGER invalidate_caches;
+ALTER TABLE outbox.event_type_def ENABLE ALWAYS TRIGGER invalidate_caches;
+ALTER TABLE outbox.event_type_grant ENABLE ALWAYS TRIGGER invalidate_caches;
+ALTER TABLE outbox.attached_table ENABLE ALWAYS TRIGGER invalidate_caches;
+
+-- Event types survive dump and restore with their ids; instance and secret do
+-- not: a restored copy is another instance.
+SELECT pg_catalog.pg_extension_config_dump('outbox.schema', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.schema_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.route', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.route_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.event_type_def', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.event_type_def_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.event_type_grant', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.attached_table', '');

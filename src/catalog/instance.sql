@@ -1,0 +1,29 @@
+-- Who this installation is: one row, and the first key of the MAC.
+CREATE FUNCTION outbox.new_secret() RETURNS bytea
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'outbox_new_secret';
+REVOKE ALL ON FUNCTION outbox.new_secret() FROM PUBLIC;
+
+CREATE FUNCTION outbox.new_identity() RETURNS uuid
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	new_id uuid := gen_random_uuid();
+BEGIN
+	DELETE FROM outbox.instance;
+	INSERT INTO outbox.instance (instance_id, database_oid)
+		SELECT new_id, d.oid FROM pg_database d
+		WHERE d.datname = current_database();
+	-- Older keys stay: what was signed with them may still be in WAL.
+	INSERT INTO outbox.secret (key_id, key)
+		SELECT coalesce(max(s.key_id), 0) + 1, outbox.new_secret()
+		FROM outbox.secret s;
+	RETURN new_id;
+END
+$$;
+REVOKE ALL ON FUNCTION outbox.new_identity() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.new_identity() IS
+	'make this database a new instance with a new signing key (as CREATE EXTENSION does)';
+
+DO $$ BEGIN PERFORM outbox.new_identity(); END $$;
