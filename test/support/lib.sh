@@ -1,0 +1,138 @@
+# Shared by check.sh, demo.sh and test/matrix: sourced, not run.
+# The caller sets $root and $0 lies in it.
+set -euo pipefail
+umask 022
+
+work=${OUTBOX_WORK:-$root/.work}
+run=$work/run
+kafka=$root/test/support/kafka
+instance=$root/test/support/instance
+current=			# process group of the step that runs now
+
+die() { echo "${0##*/}: $*" >&2; exit 1; }
+
+# PostgreSQL refuses root: then everything that may start a server runs as the
+# user postgres.
+as_user() {
+	if [ "$(id -u)" = 0 ]; then
+		HOME=$run runuser -u postgres -- "$@"
+	else
+		"$@"
+	fi
+}
+
+# step TITLE COMMAND...: output goes to a log, shown when it fails; a line
+# every ten seconds says that it still runs.  Also sets $elapsed.
+step() {
+	local title=$1 log rc=0
+	shift
+	log=$work/logs/$(tr -cs 'A-Za-z0-9\n' - <<<"$title").log
+	mkdir -p "$work/logs"
+	background "$title" 0 "$log" "$@" || rc=$?
+	if [ $rc != 0 ]; then
+		echo "--- the end of ${log#"$root"/}:"
+		tail -30 "$log"
+		die "$title: failed"
+	fi
+	echo "$title: done (${elapsed} s)"
+}
+
+# background TITLE LIMIT LOG COMMAND...: runs it in a process group of its own,
+# so that Ctrl-C reaches this shell alone, which then ends the group.
+# LIMIT in seconds, 0 for none.
+background() {
+	local title=$1 limit=$2 log=$3 rc=0 began=$SECONDS ticks=0
+	shift 3
+	set -m
+	("$@") >"$log" 2>&1 </dev/null &
+	current=$!
+	set +m
+	while kill -0 "$current" 2>/dev/null; do
+		sleep 0.2
+		ticks=$((ticks + 1))
+		[ $((ticks % 50)) = 0 ] && echo "  ... $title ($((SECONDS - began)) s)"
+		if [ "$limit" != 0 ] && [ $((SECONDS - began)) -ge "$limit" ]; then
+			echo "# no end within $limit s: stopped" >>"$log"
+			end_group "$current"
+			break
+		fi
+	done
+	wait "$current" || rc=$?
+	current=
+	elapsed=$((SECONDS - began))
+	return $rc
+}
+
+end_group() {
+	local i
+	kill -TERM -- "-$1" 2>/dev/null || return 0
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		kill -0 -- "-$1" 2>/dev/null || return 0
+		sleep 0.5
+	done
+	kill -KILL -- "-$1" 2>/dev/null || true
+}
+
+# Ends what tests may have left: only servers whose data lies in our folders.
+sweep() {
+	local f pid ctl
+	[ -z "$current" ] || end_group "$current"
+	current=
+	[ -d "$run" ] || return 0
+	ctl=$(ls -d "$work"/pg/usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null | head -1)
+	while read -r f; do
+		if [ -n "$ctl" ]; then
+			as_user "$ctl" -D "${f%/postmaster.pid}" -s -m immediate -w -t 10 stop >/dev/null 2>&1 || true
+		fi
+	done < <(find "$run" -name postmaster.pid 2>/dev/null)
+	while read -r f; do
+		as_user "$kafka" stop "${f%/pid}" || true
+	done < <(find "$run" -name pid -path '*broker*' 2>/dev/null)
+	while read -r f; do
+		rm -rf "$(cat "$f")" "$f"
+	done < <(find "$run" -maxdepth 3 -name socket -type f 2>/dev/null)
+}
+
+# The tests' user must be able to read the project.  Where it cannot (a clone
+# below /root), a copy that it can read does the work, and goes away.
+ensure_reachable() {
+	local copy rc=0
+	if [ "$(id -u)" != 0 ]; then return; fi
+	id postgres >/dev/null 2>&1 || die "there is no user postgres to run the server as"
+	if runuser -u postgres -- test -r "$root/Makefile" && runuser -u postgres -- test -r "$root/outbox.control" &&
+		runuser -u postgres -- test -r "$root/test/support/lib.sh"; then
+		return
+	fi
+	copy=$(mktemp -d /tmp/outbox-copy.XXXXXX)
+	echo "The user postgres cannot read $root; working on a copy, $copy/src."
+	chmod 755 "$copy"
+	mkdir -p "$copy/src/.work"
+	tar -C "$root" --exclude=./.git --exclude=./.work --exclude=./build --exclude='*.o' -cf - . |
+		tar -C "$copy/src" -xf -
+	for d in kafka venv; do
+		[ ! -d "$work/$d" ] || cp -a "$work/$d" "$copy/src/.work/"
+	done
+	chmod -R go+rX "$copy/src"
+	trap 'rm -rf "$copy"' EXIT
+	trap : INT TERM
+	"$copy/src/${0##*/}" "$@" || rc=$?
+	exit $rc
+}
+
+prepare_run() {
+	mkdir -p "$work" "$work/logs"
+	if [ "$(id -u)" = 0 ]; then
+		install -d -o postgres -g postgres "$run"
+	else
+		mkdir -p "$run"
+	fi
+}
+
+# Builds with warnings as errors and installs into the private server.
+build() {
+	export PG_CONFIG
+	mkdir -p "$root/sql"
+	make -s -C "$root" -j2 PG_CONFIG="$PG_CONFIG" COPT=-Werror
+	make -s -C "$root" install PG_CONFIG="$PG_CONFIG"
+}
+private_server() { PG_CONFIG=$("$root/test/support/private-postgres" "$work/pg"); export PG_CONFIG; }
