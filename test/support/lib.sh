@@ -93,8 +93,8 @@ sweep() {
 	done < <(find "$run" -maxdepth 3 -name socket -type f 2>/dev/null)
 }
 
-# The tests' user must be able to read the project.  Where it cannot (a clone
-# below /root), a copy that it can read does the work, and goes away.
+# The tests' user must be able to read the project.  Where it cannot (a clone in
+# the home of root), a copy that it can read does the work, and goes away.
 ensure_reachable() {
 	local copy rc=0
 	if [ "$(id -u)" != 0 ]; then return; fi
