@@ -27,6 +27,7 @@
 # postgres.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$root/test/support/lib.sh"
+run=$work/run/check
 
 all_parts="lint unit regress isolation avro kafka tap"
 file_limit=${OUTBOX_TEST_LIMIT:-900}
@@ -142,6 +143,7 @@ part_tap() {
 	for f in "$root"/test/t/*.pl; do
 		[ -f "$f" ] && matches "$f" || continue
 		# One name for each supported version: 15, then 16 and later.
+		as_user rm -rf "$run/tap/$(basename "$f" .pl)"
 		as_user mkdir -p "$run/tap/$(basename "$f" .pl)"
 		tap "tap/$(basename "$f" .pl)" as_user env TESTDIR="$run/tap/$(basename "$f" .pl)" \
 			TESTDATADIR="$run/tap/$(basename "$f" .pl)/tmp_check" \

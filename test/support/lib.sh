@@ -1,10 +1,10 @@
 # Shared by check.sh, demo.sh and test/matrix: sourced, not run.
-# The caller sets $root and $0 lies in it.
+# The caller sets $root, in which $0 lies, and then $run, its own folder below
+# $work/run.
 set -euo pipefail
 umask 022
 
 work=${OUTBOX_WORK:-$root/.work}
-run=$work/run
 kafka=$root/test/support/kafka
 instance=$root/test/support/instance
 current=			# process group of the step that runs now
@@ -120,9 +120,9 @@ ensure_reachable() {
 }
 
 prepare_run() {
-	mkdir -p "$work" "$work/logs"
+	mkdir -p "$work/logs"
 	if [ "$(id -u)" = 0 ]; then
-		install -d -o postgres -g postgres "$run"
+		install -d -o postgres -g postgres "$work/run" "$run"
 	else
 		mkdir -p "$run"
 	fi
@@ -134,5 +134,11 @@ build() {
 	mkdir -p "$root/sql"
 	make -s -C "$root" -j2 PG_CONFIG="$PG_CONFIG" COPT=-Werror
 	make -s -C "$root" install PG_CONFIG="$PG_CONFIG"
+	# modules that only tests load
+	for module in "$root"/test/modules/*/; do
+		[ -e "$module/Makefile" ] || continue
+		make -s -C "$module" PG_CONFIG="$PG_CONFIG" COPT=-Werror
+		make -s -C "$module" install PG_CONFIG="$PG_CONFIG"
+	done
 }
 private_server() { PG_CONFIG=$("$root/test/support/private-postgres" "$work/pg"); export PG_CONFIG; }
