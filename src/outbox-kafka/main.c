@@ -3,13 +3,78 @@
  * main.c
  *		outbox-kafka: the program that speaks to Kafka.
  *
+ * Reads the command line and goes into one of the modes; each mode is a file
+ * of its own.  Holds no state.
+ *
  *-------------------------------------------------------------------------
  */
 #include "base/base.h"
 
+#include "outbox-kafka/publish.h"
+#include "record/frame.h"
+
+#include <librdkafka/rdkafka.h>
+
+#define DEFAULT_FD 3
+
+static void
+usage(FILE *to)
+{
+	fprintf(to,
+			"outbox-kafka speaks to Kafka for the PostgreSQL extension outbox.\n"
+			"\n"
+			"Usage:\n"
+			"  outbox-kafka publish [--fd N]   started by the relay; N is its socket (3)\n"
+			"  outbox-kafka --version\n"
+			"  outbox-kafka --help\n");
+}
+
+/*
+ * A small non-negative number, or -1.
+ */
+static int
+parse_fd(const char *text)
+{
+	char	   *end;
+	long		value = strtol(text, &end, 10);
+
+	return *text == '\0' || *end != '\0' || value < 0 || value > 65535 ?
+		-1 : (int) value;
+}
+
+static int
+publish_main(int argc, char **argv)
+{
+	int			fd = DEFAULT_FD;
+
+	if (argc == 2 && strcmp(argv[0], "--fd") == 0)
+		fd = parse_fd(argv[1]);
+	else if (argc != 0)
+		fd = -1;
+	if (fd < 0)
+	{
+		usage(stderr);
+		return 2;
+	}
+	outbox_publish(fd);
+}
+
 int
 main(int argc, char **argv)
 {
-	fprintf(stderr, "usage: outbox-kafka publish | tail TOPIC\n");
+	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
+		return publish_main(argc - 2, argv + 2);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+	{
+		printf("outbox-kafka, protocol version %d, librdkafka %s\n",
+			   OUTBOX_PROTOCOL_VERSION, rd_kafka_version_str());
+		return 0;
+	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+	{
+		usage(stdout);
+		return 0;
+	}
+	usage(stderr);
 	return 2;
 }

@@ -1,0 +1,216 @@
+/*-------------------------------------------------------------------------
+ *
+ * publish.c
+ *		Main loop of "outbox-kafka publish".
+ *
+ * One thread waits for the socket and for an eventfd that librdkafka and the
+ * two workers write to; it parses frames, produces messages, takes delivery
+ * reports and answers.  It never blocks: what blocks is a job of a worker.
+ * That makes a PONG proof that this loop lives, and the relay's end noticed at
+ * once.  The process acts on frames only and holds nothing that must survive.
+ *
+ *	the relay closes the socket, or dies	_exit(0), whatever is under way
+ *	the relay's process is gone				SIGKILL by PR_SET_PDEATHSIG
+ *	SIGTERM, SIGQUIT						_exit(0)
+ *	damaged frame, wrong order				_exit(0)
+ *	any outcome that is no success			FAILED; then only PING and STOP
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "outbox-kafka/session.h"
+
+#include "outbox-kafka/publish.h"
+#include "outbox-kafka/report.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define IDLE_WAIT	1000		/* ms */
+
+static void
+leave_on_signal(int signo)
+{
+	_exit(0);
+}
+
+static void
+set_signals(void)
+{
+	struct sigaction action = {.sa_handler = leave_on_signal};
+	sigset_t	none;
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGQUIT, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	sigaction(SIGPIPE, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/*
+ * Die with the process that made the socket.  If it is gone already, the
+ * signal will not come; whoever opened the other end is known to the kernel.
+ */
+static void
+die_with_parent(int fd)
+{
+	struct ucred peer;
+	socklen_t	len = sizeof(peer);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+		outbox_link_leave();
+	if (getppid() != peer.pid && kill(peer.pid, 0) != 0 && errno == ESRCH)
+		outbox_link_leave();
+}
+
+/*
+ * Work on the frame at the front.  False: it must wait.
+ */
+static bool
+do_frame(OutboxSession *session)
+{
+	OutboxFrameType type;
+	const char *body;
+	size_t		len;
+	bool		done = true;
+
+	if (!outbox_link_next(&session->link, &type, &body, &len))
+		return false;
+	if (type == OUTBOX_FRAME_STOP)
+	{
+		if (session->delivery == OUTBOX_AT_LEAST_ONCE && session->greeted)
+			outbox_batch_stop(session);
+		outbox_link_leave();
+	}
+	if (session->failed)
+		;						/* the relay has not read FAILED yet */
+	else if (session->waiting)
+		return false;
+	else if (type == OUTBOX_FRAME_DATA || type == OUTBOX_FRAME_COMMIT)
+	{
+		if (!session->initialised)
+			outbox_link_leave();
+		done = type == OUTBOX_FRAME_DATA ?
+			outbox_batch_data(session, body, len) :
+			outbox_batch_commit(session, body, len);
+	}
+	else
+		outbox_request(session, type, body, len);
+	if (done)
+		outbox_link_consume(&session->link);
+	return done;
+}
+
+static void
+check_handles(OutboxSession *session)
+{
+	OutboxResult result;
+
+	if (!session->failed && outbox_producer_trouble(session, &result))
+		outbox_session_fail(session, 0, &result, 0, OUTBOX_NO_TOPIC);
+}
+
+/*
+ * Everything that can be done now.  True when there may be more at once.
+ */
+static bool
+take_turn(OutboxSession *session)
+{
+	uint32		left = session->data_left;
+	bool		moved = false;
+
+	outbox_producer_poll(session);
+	outbox_worker_reap(&session->committer);
+	outbox_worker_reap(&session->requests);
+	outbox_batch_progress(session);
+	check_handles(session);
+	outbox_request_progress(session);
+	for (int i = 0; i < 64 && do_frame(session); i++)
+		moved = true;
+	if (session->in_data && session->data_left != left)
+		moved = true;
+	outbox_batch_progress(session);
+	outbox_request_probe(session);
+	outbox_session_dig(session);
+	outbox_session_report(session);
+	return moved;
+}
+
+static int
+wait_time(const OutboxSession *session)
+{
+	int64		wait = IDLE_WAIT;
+
+	if (session->position_due_ms != 0)
+		wait = Min(wait, session->position_due_ms - outbox_now_ms());
+	return (int) Max(wait, 0);
+}
+
+static void
+wait_for_work(OutboxSession *session, int timeout)
+{
+	struct pollfd fds[2] = {0};
+	uint64		count;
+	bool		unsent = !outbox_link_flush(&session->link);
+	bool		full = outbox_link_full(&session->link);
+	int			n;
+
+	fds[0].fd = session->link.fd;
+	fds[0].events = POLLRDHUP | (full ? 0 : POLLIN) | (unsent ? POLLOUT : 0);
+	fds[1].fd = session->wake_fd;
+	fds[1].events = POLLIN;
+	n = poll(fds, 2, timeout);
+	if (n < 0 && errno != EINTR)
+		outbox_link_leave();
+	if (full)
+		outbox_link_still_here(&session->link);
+	if (n <= 0)
+		return;
+	if ((fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0)
+		outbox_link_leave();
+	if ((fds[0].revents & POLLIN) != 0)
+		outbox_link_read(&session->link);
+	if ((fds[1].revents & POLLIN) != 0 &&
+		read(session->wake_fd, &count, sizeof(count)) < 0)
+	{
+		/* somebody else took it; polling is never wrong */
+	}
+}
+
+void
+outbox_publish(int fd)
+{
+	OutboxSession *session = palloc0(sizeof(OutboxSession));
+
+	set_signals();
+	die_with_parent(fd);
+
+	/* many short-lived small blocks in a few threads: keep them together */
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
+
+	outbox_link_init(&session->link, fd);
+	session->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (session->wake_fd < 0)
+		outbox_link_leave();
+	outbox_report_init(session->wake_fd);
+	outbox_delivery_init(session);
+	if (!outbox_worker_start(&session->requests, session->wake_fd) ||
+		!outbox_worker_start(&session->committer, session->wake_fd))
+		outbox_link_leave();
+	for (;;)
+	{
+		bool		more = take_turn(session);
+
+		wait_for_work(session, more ? 0 : wait_time(session));
+	}
+}
