@@ -2,9 +2,11 @@
 # Builds and runs every test.
 #
 #	./check.sh			everything
-#	./check.sh PART [PATTERN]	one part; only files whose name matches PATTERN
+#	./check.sh PARTS [PATTERN]	some, joined by commas; only files whose name
+#					matches PATTERN
 #
 # Parts, in this order:
+#	build		with warnings as errors, always
 #	lint		layering and style (test/lint)
 #	unit		C programs, with sanitizers (test/unit)
 #	regress		SQL: sql/*.sql against expected/, each in its own database
@@ -36,11 +38,11 @@ passed=0 failed=0 skipped=0 bad=()
 usage() { sed -n '2,/^root=/{/^root=/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
 only=${1:-} pattern=${2:-}
-case $only in
-	-h | --help) usage; exit ;;
-	'' | build) ;;
-	*) [[ " $all_parts " = *" $only "* ]] || { usage >&2; die "no part is called $only"; } ;;
-esac
+case $only in -h | --help) usage; exit ;; esac
+only=${only//,/ }
+for part in $only; do
+	[[ " build $all_parts " = *" $part "* ]] || { usage >&2; die "no part is called $part"; }
+done
 
 finish() {
 	local rc=$?
@@ -163,7 +165,7 @@ regress() {
 	out=$run/$part/$name
 	as_user rm -rf "$out"
 	as_user mkdir -p "$out"
-	as_user "$bin/psql" -Xqc "DROP DATABASE IF EXISTS \"$db\"" -c "CREATE DATABASE \"$db\"" postgres >/dev/null
+	as_user "$bin/psql" -Xqc "CREATE DATABASE \"$db\"" postgres
 	if ! grep -qiE '^ *CREATE EXTENSION .*outbox' "$file"; then
 		as_user "$bin/psql" -Xqc "CREATE EXTENSION outbox" "$db" >"$out/extension.log" 2>&1 || true
 	fi
@@ -213,9 +215,9 @@ export OUTBOX_ROOT=$root OUTBOX_PYTHON=$work/venv/bin/python OUTBOX_KAFKA_PROGRA
 # a run that was killed may have left servers
 sweep
 step "build with warnings as errors" build
-if [ "$only" = build ]; then exit; fi
 
 for part in ${only:-$all_parts}; do
+	[ "$part" != build ] || continue
 	echo "$part"
 	before=$((passed + failed))
 	"part_$part"
