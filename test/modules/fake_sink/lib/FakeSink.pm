@@ -15,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_node prepare_db expected scanned compare_scan
-  scan_rows current_lsn);
+  check_resume current_lsn);
 
 # A running server; fsync is off, WAL is kept.
 sub new_node
@@ -122,6 +122,36 @@ sub scanned
 		$params{db} // 'postgres',
 		"SELECT xid || ':' || len || ':' || hash
 		   FROM fake_scan('$from', '$position', $memory, $step)");
+}
+
+# From every (restart, position) that a scan from there reports, record by
+# record, begin again: exactly the commits after the position must come out.
+# Reads to the same end each time.  Returns "pairs|wrong pairs|rows".
+sub check_resume
+{
+	my ($node, $from, %params) = @_;
+	my $memory = $params{memory} // 65536;
+	my $again = $params{again} // $memory;
+
+	return $node->safe_psql(
+		'postgres', qq(
+SET client_min_messages = warning;
+CREATE TEMP TABLE whole AS
+SELECT row_number() OVER () AS n, s.* FROM fake_scan('$from', '$from', $memory, 1) s;
+CREATE TEMP TABLE pair AS
+SELECT DISTINCT restart, scanned FROM fake_progress();
+CREATE TEMP TABLE result AS
+SELECT p.restart, p.scanned,
+	(SELECT string_agg(concat_ws(',', commit_end, ordinal, xid, lsn, prepared, len, hash), ';' ORDER BY n)
+	   FROM whole WHERE commit_end > p.scanned)
+	IS DISTINCT FROM
+	(SELECT string_agg(concat_ws(',', commit_end, ordinal, xid, lsn, prepared, len, hash), ';' ORDER BY n)
+	   FROM (SELECT row_number() OVER () AS n, s.*
+			   FROM fake_scan(p.restart, p.scanned, $again) s) s
+	  WHERE commit_end <= (SELECT max(commit_end) FROM whole)) AS wrong
+  FROM pair p;
+SELECT count(*), count(*) FILTER (WHERE wrong), (SELECT count(*) FROM whole) FROM result;
+));
 }
 
 # Compare long lists without printing them.
