@@ -20,10 +20,12 @@ CREATE FUNCTION fake_progress(
 	OUT memory bigint, OUT spilled bigint)
 RETURNS SETOF record LANGUAGE C STRICT AS 'MODULE_PATHNAME';
 
--- Scan and throw away.
+-- Scan and throw away.  grown_kb: how much the process's private memory grew
+-- above what it was before, at most.
 CREATE FUNCTION fake_bench(restart pg_lsn, "position" pg_lsn, memory_kb int,
 	OUT steps bigint, OUT txns bigint, OUT messages bigint, OUT bytes bigint,
-	OUT peak_memory bigint, OUT spilled bigint, OUT ms float8)
+	OUT peak_memory bigint, OUT spilled bigint, OUT ms float8,
+	OUT grown_kb bigint)
 LANGUAGE C STRICT AS 'MODULE_PATHNAME';
 
 CREATE FUNCTION fake_commit_crc(pg_lsn) RETURNS bigint
@@ -33,6 +35,10 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME';
 CREATE FUNCTION fake_hash(bytea) RETURNS bigint
 LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME';
 CREATE FUNCTION fake_descriptors() RETURNS int
+LANGUAGE C STRICT AS 'MODULE_PATHNAME';
+
+-- Checks of pending.c and merge.c in C; raises an error when one fails.
+CREATE FUNCTION fake_pending_check() RETURNS int
 LANGUAGE C STRICT AS 'MODULE_PATHNAME';
 
 CREATE FUNCTION fake_slot_create(oid) RETURNS pg_lsn

@@ -43,6 +43,7 @@ typedef struct FakeSink
 	uint64		messages;
 	uint64		bytes;
 	uint64		peak_memory;
+	int64		peak_kb;
 	XLogRecPtr	last_commit;
 	XLogRecPtr	last_lsn;
 	bool		open;
@@ -52,6 +53,25 @@ typedef struct FakeSink
 static OutboxSourceProgress *seen = NULL;
 static int	nseen = 0;
 static int	allocated = 0;
+
+/* This process's private memory, kB. */
+static int64
+private_kb(void)
+{
+	FILE	   *file = AllocateFile("/proc/self/status", "r");
+	char		line[256];
+	long long	kb = 0;
+
+	if (file == NULL)
+		elog(ERROR, "could not open /proc/self/status");
+	while (fgets(line, sizeof(line), file) != NULL)
+	{
+		if (sscanf(line, "RssAnon: %lld", &kb) == 1)
+			break;
+	}
+	FreeFile(file);
+	return kb;
+}
 
 static void
 note_progress(FakeSink *fake)
@@ -110,6 +130,8 @@ fake_message(OutboxSink *sink, const OutboxTxn *txn,
 	fake->ordinal++;
 	fake->messages++;
 	fake->bytes += len;
+	if (fake->rows == NULL && fake->messages % 50000 == 0)
+		fake->peak_kb = Max(fake->peak_kb, private_kb());
 	if (fake->messages == fake->fail_at)
 		elog(ERROR, "fake sink fails at message %lld",
 			 (long long) fake->fail_at);
@@ -262,11 +284,12 @@ fake_bench(PG_FUNCTION_ARGS)
 	OutboxSource *source;
 	OutboxSourceProgress last;
 	int64		steps = 0;
+	int64		before = private_kb();
 	instr_time	start;
 	instr_time	end;
 	TupleDesc	desc;
-	Datum		values[7];
-	bool		nulls[7] = {false};
+	Datum		values[8];
+	bool		nulls[8] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -279,7 +302,8 @@ fake_bench(PG_FUNCTION_ARGS)
 	while (source->step(source, &fake.sink, 1000))
 	{
 		note_progress(&fake);
-		steps++;
+		if (++steps % 50 == 0)
+			fake.peak_kb = Max(fake.peak_kb, private_kb());
 	}
 	source->progress(source, &last);
 	source->close(source);
@@ -293,6 +317,7 @@ fake_bench(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(fake.peak_memory);
 	values[5] = Int64GetDatum(last.spilled);
 	values[6] = Float8GetDatum(INSTR_TIME_GET_MILLISEC(end));
+	values[7] = Int64GetDatum(Max(fake.peak_kb - before, 0));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));
 }
