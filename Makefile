@@ -11,7 +11,7 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" outbox.contro
 MODULE_big = outbox
 
 ROOMS = base record avro state catalog emit source relay admin
-OBJS = src/outbox.o $(patsubst %.c,%.o,$(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))) )
+OBJS = src/outbox.o src/guc.o $(patsubst %.c,%.o,$(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))) )
 
 # The install script is the rooms' parts in order of dependency.
 SQL_PARTS = $(foreach room,catalog avro emit admin,$(sort $(wildcard src/$(room)/*.sql)))

@@ -3,17 +3,36 @@
  * outbox.c
  *		Module entry: magic block and the flat list of initialisers.
  *
+ * Loaded by shared_preload_libraries everything is set up; loaded later (a
+ * function called in a server that lacks the entry) only settings are defined,
+ * so that the functions can say what is missing.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "admin/admin.h"
 #include "fmgr.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "relay/relay.h"
+#include "state/state.h"
+#include "utils/guc.h"
 
 PG_MODULE_MAGIC;
 
-PGDLLEXPORT void _PG_init(void);
+extern PGDLLEXPORT void _PG_init(void);
 
 void
 _PG_init(void)
 {
+	outbox_guc_init();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		outbox_state_init();
+		outbox_state_wake_init();
+		outbox_ddl_hooks_init();
+		outbox_launcher_register();
+	}
+	MarkGUCPrefixReserved("outbox");
 }

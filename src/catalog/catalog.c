@@ -32,6 +32,7 @@
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "catalog/catalog.h"
+#include "catalog/instance.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -45,14 +46,9 @@
 #define OUTBOX_SCHEMA "outbox"
 #define OUTBOX_EXTENSION "outbox"
 
-/* Column numbers, in the order of catalog.sql. */
+/* Column numbers, in the order of catalog.sql; instance.h has its own. */
 enum
 {
-	Anum_instance_id = 2,
-	Anum_instance_database = 3,
-	Anum_instance_paused = 4,
-	Anum_instance_floor = 5,
-	Anum_instance_adopt = 6,
 	Anum_secret_key_id = 1,
 	Anum_secret_key = 2,
 	Anum_schema_id = 1,
@@ -347,9 +343,10 @@ outbox_catalog_instance(OutboxInstance *instance)
 		instance->paused =
 			DatumGetBool(outbox_catalog_attr(&scan, tuple,
 											 Anum_instance_paused, &isnull));
-		instance->adopt =
-			DatumGetInt64(outbox_catalog_attr(&scan, tuple,
-											  Anum_instance_adopt, &isnull));
+		instance->adopt_pending =
+			DatumGetBool(outbox_catalog_attr(&scan, tuple,
+											 Anum_instance_adopt_pending,
+											 &isnull));
 		instance->floor = DatumGetLSN(outbox_catalog_attr(&scan, tuple,
 														  Anum_instance_floor,
 														  &isnull));

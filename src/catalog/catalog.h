@@ -45,7 +45,7 @@ typedef struct OutboxInstance
 	bool		paused;
 	bool		has_floor;
 	XLogRecPtr	floor;			/* published up to here, lazily updated */
-	uint64		adopt;			/* counter: +1 by outbox.adopt() */
+	bool		adopt_pending;	/* outbox.adopt() was called */
 } OutboxInstance;
 
 /* Whether the extension is installed in this database. */

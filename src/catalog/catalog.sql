@@ -10,8 +10,9 @@ CREATE TABLE outbox.instance (
 	database_oid oid NOT NULL,
 	paused boolean NOT NULL DEFAULT false,
 	floor_lsn pg_lsn,
-	adopt_count bigint NOT NULL DEFAULT 0,
+	adopt_pending boolean NOT NULL DEFAULT false,	-- outbox.adopt(), not yet done
 	adopt_reason text,
+	adopted_at timestamptz,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -198,6 +198,19 @@ outbox_slot_advance(XLogRecPtr restart)
 }
 
 void
+outbox_slot_set(XLogRecPtr restart)
+{
+	ReplicationSlot *slot = MyReplicationSlot;
+
+	Assert(slot != NULL);
+	SpinLockAcquire(&slot->mutex);
+	slot->data.restart_lsn = restart;
+	SpinLockRelease(&slot->mutex);
+	save_held_slot();
+	ReplicationSlotsComputeRequiredLSN();
+}
+
+void
 outbox_slot_release(void)
 {
 	if (MyReplicationSlot != NULL)

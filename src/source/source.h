@@ -111,6 +111,13 @@ extern bool outbox_scanner_commit_crc(XLogRecPtr lsn, uint32 *crc);
  */
 extern XLogRecPtr outbox_source_flushed(TimeLineID *tli);
 
+/*
+ * Start of the oldest WAL segment in pg_wal, and the first whole record at or
+ * after a place, which need not be a record's start.
+ */
+extern XLogRecPtr outbox_source_oldest(void);
+extern XLogRecPtr outbox_source_first_record(XLogRecPtr lsn);
+
 /* The physical slot "outbox_<dboid>" (slot.c). */
 #define OUTBOX_SLOT_PREFIX "outbox_"
 
@@ -131,6 +138,9 @@ extern OutboxSlotState outbox_slot_acquire(Oid database, XLogRecPtr *restart);
 /* Move the acquired slot's restart LSN forward; never back; saved lazily. */
 extern void outbox_slot_advance(XLogRecPtr restart);
 extern void outbox_slot_release(void);
+
+/* Set it anywhere, saved at once: a slot made again for WAL still here. */
+extern void outbox_slot_set(XLogRecPtr restart);
 
 /* Drop it if it is there and nobody holds it; true when it is gone. */
 extern bool outbox_slot_drop(Oid database);

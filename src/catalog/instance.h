@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * instance.h
+ *		Changes of the one row of outbox.instance that the relay makes itself.
+ *
+ * The caller is in a transaction, as the bootstrap superuser.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_INSTANCE_H
+#define OUTBOX_INSTANCE_H
+
+#include "postgres.h"
+
+#include "access/xlogdefs.h"
+
+/* Column numbers of outbox.instance, in the order of catalog.sql. */
+enum
+{
+	Anum_instance_id = 2,
+	Anum_instance_database = 3,
+	Anum_instance_paused = 4,
+	Anum_instance_floor = 5,
+	Anum_instance_adopt_pending = 6,
+	Anum_instance_adopt_reason = 7,
+	Anum_instance_adopted_at = 8,
+	Natts_instance = 9
+};
+
+/*
+ * What is known to be published: outlives a loss of the position topic.  With
+ * adopted, also notes that a pending outbox.adopt() was carried out.
+ */
+extern void outbox_instance_set_floor(XLogRecPtr floor, bool adopted);
+
+/* A copied database becomes somebody new: outbox.new_identity(). */
+extern void outbox_instance_renew(void);
+
+#endif							/* OUTBOX_INSTANCE_H */

@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * instance_row.c
+ *		Changes of the one row of outbox.instance that the relay makes itself.
+ *
+ * Owns no state.  The floor is written without SQL; a new identity is made by
+ * the extension's own SQL function, the one that CREATE EXTENSION used.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/indexing.h"
+#include "catalog/instance.h"
+#include "executor/spi.h"
+#include "utils/inval.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+void
+outbox_instance_set_floor(XLogRecPtr floor, bool adopted)
+{
+	Relation	rel = table_open(outbox_catalog_relation("instance"),
+								 RowExclusiveLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0,
+										  NULL);
+	HeapTuple	tuple = systable_getnext(scan);
+	Datum		values[Natts_instance] = {0};
+	bool		nulls[Natts_instance] = {0};
+	bool		replace[Natts_instance] = {0};
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"outbox.instance\" is empty"),
+				 errhint("Run SELECT outbox.new_identity() as the extension's owner.")));
+	values[Anum_instance_floor - 1] = LSNGetDatum(floor);
+	replace[Anum_instance_floor - 1] = true;
+	if (adopted)
+	{
+		values[Anum_instance_adopt_pending - 1] = BoolGetDatum(false);
+		replace[Anum_instance_adopt_pending - 1] = true;
+		values[Anum_instance_adopted_at - 1] =
+			TimestampTzGetDatum(GetCurrentTimestamp());
+		replace[Anum_instance_adopted_at - 1] = true;
+	}
+	tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls,
+							  replace);
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+}
+
+void
+outbox_instance_renew(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	if (SPI_execute("SELECT outbox.new_identity()", false, 1) != SPI_OK_SELECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not make a new identity for a copied database")));
+	SPI_finish();
+	PopActiveSnapshot();
+}

@@ -1,0 +1,138 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *		Settings of relay, launcher and the link to Kafka.  See guc.h.
+ *
+ * A change of any of them that reaches the child takes effect by a restart of
+ * the relay, which the relay does itself at the next configuration reload.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "guc.h"
+#include "miscadmin.h"
+#include "record/frame.h"
+#include "utils/guc.h"
+
+int			outbox_max_databases = 8;
+char	   *outbox_bootstrap_servers = NULL;
+char	   *outbox_kafka_config_file = NULL;
+char	   *outbox_kafka_program = NULL;
+char	   *outbox_host_identity = NULL;
+int			outbox_delivery = OUTBOX_EXACTLY_ONCE;
+int			outbox_ring_size = 2;
+int			outbox_batch_events = 100000;
+int			outbox_batch_bytes = 32 * 1024;
+int			outbox_max_kafka_txn_events = 500000;
+int			outbox_scanner_memory = 32 * 1024;
+int			outbox_heartbeat_interval = 5000;
+int			outbox_retry_max = 4000;
+bool		outbox_create_topics = true;
+int			outbox_topic_partitions = -1;
+int			outbox_topic_replication_factor = -1;
+
+static const struct config_enum_entry delivery_options[] = {
+	{"exactly_once", OUTBOX_EXACTLY_ONCE, false},
+	{"at_least_once", OUTBOX_AT_LEAST_ONCE, false},
+	{NULL, 0, false}
+};
+
+static void
+define_string(const char *name, const char *what, const char *more,
+			  char **var, const char *boot)
+{
+	DefineCustomStringVariable(name, what, more, var, boot, PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+}
+
+static void
+define_int(const char *name, const char *what, const char *more,
+		   int *var, int boot, int min, int max, int flags)
+{
+	DefineCustomIntVariable(name, what, more, var, boot, min, max,
+							PGC_SIGHUP, flags, NULL, NULL, NULL);
+}
+
+static void
+define_link_settings(void)
+{
+	define_string("outbox.bootstrap_servers",
+				  "Kafka brokers to start from, as host:port, comma-separated.",
+				  "Empty: nothing is published and WAL is kept.",
+				  &outbox_bootstrap_servers, "");
+	define_string("outbox.kafka_config_file",
+				  "Properties file with further Kafka client settings and secrets.",
+				  "Must have mode 0600; only allow-listed keys are accepted.",
+				  &outbox_kafka_config_file, "");
+	define_string("outbox.kafka_program",
+				  "Path of the program outbox-kafka.",
+				  "Empty: beside the server's own binary.",
+				  &outbox_kafka_program, "");
+	define_string("outbox.host_identity",
+				  "Name of this copy of the data, to tell a clone from the original.",
+				  "Empty: machine id and data directory.",
+				  &outbox_host_identity, "");
+	DefineCustomEnumVariable("outbox.delivery",
+							 "Delivery guarantee of published events.",
+							 NULL, &outbox_delivery, OUTBOX_EXACTLY_ONCE,
+							 delivery_options, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	define_int("outbox.ring_size",
+			   "Number of transactional ids that a relay uses in turn.",
+			   NULL, &outbox_ring_size, 2, 1, 8, 0);
+	DefineCustomBoolVariable("outbox.create_topics",
+							 "Create topics that do not exist.",
+							 NULL, &outbox_create_topics, true, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	define_int("outbox.topic_partitions",
+			   "Partitions of topics that the relay creates.",
+			   "-1 means the broker's default.",
+			   &outbox_topic_partitions, -1, -1, 100000, 0);
+	define_int("outbox.topic_replication_factor",
+			   "Replication factor of topics that the relay creates.",
+			   "-1 means the broker's default.",
+			   &outbox_topic_replication_factor, -1, -1, 100, 0);
+}
+
+static void
+define_relay_settings(void)
+{
+	define_int("outbox.batch_events",
+			   "Events after which a Kafka transaction is committed.",
+			   "Whole database transactions only.",
+			   &outbox_batch_events, 100000, 1, 10000000, 0);
+	define_int("outbox.batch_bytes",
+			   "Bytes after which a Kafka transaction is committed.",
+			   "Whole database transactions only.",
+			   &outbox_batch_bytes, 32 * 1024, 1, 1024 * 1024, GUC_UNIT_KB);
+	define_int("outbox.max_kafka_txn_events",
+			   "Events in one Kafka transaction beyond which a database transaction is split.",
+			   NULL, &outbox_max_kafka_txn_events, 500000, 1, 10000000, 0);
+	define_int("outbox.scanner_memory",
+			   "Memory for messages of transactions that have not committed.",
+			   "Beyond it their bytes are read again from WAL.",
+			   &outbox_scanner_memory, 32 * 1024, 64, MAX_KILOBYTES,
+			   GUC_UNIT_KB);
+	define_int("outbox.heartbeat_interval",
+			   "Time between position records when there is nothing to publish.",
+			   NULL, &outbox_heartbeat_interval, 5000, 100, 3600000,
+			   GUC_UNIT_MS);
+	define_int("outbox.retry_max",
+			   "Longest wait between attempts to reach Kafka.",
+			   NULL, &outbox_retry_max, 4000, 100, 3600000, GUC_UNIT_MS);
+}
+
+void
+outbox_guc_init(void)
+{
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("outbox.max_databases",
+								"Databases of this cluster that can have the extension.",
+								NULL, &outbox_max_databases, 8, 1, 1000,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	define_link_settings();
+	define_relay_settings();
+}

@@ -1,0 +1,362 @@
+/*-------------------------------------------------------------------------
+ *
+ * child.c
+ *		Start, speak to and end the program outbox-kafka.
+ *
+ * Owns the one child of this process and the socket to it.  Both ends are
+ * non-blocking; this end sleeps only in a WaitEventSet that also holds the
+ * process latch and the postmaster's death.
+ *
+ * A child that dies, hangs or speaks nonsense is an outcome unknown: the
+ * caller gets an error, the process exits, and the exit callback here sees to
+ * it that no child outlives its relay:
+ *
+ *	relay exits by itself	socket closed (child ends at once), then SIGKILL,
+ *							then waitpid: a postmaster that is PID 1 must
+ *							never reap a process that it does not know
+ *	relay is killed -9		the kernel closes the socket and PDEATHSIG kills
+ *							the child; the postmaster restarts everything
+ *	relay dies between fork and exec
+ *							the same: the copy has only the socket to read
+ *
+ * The child shares no memory with us (TRAPS 8): after fork it touches nothing
+ * of PostgreSQL's, restores signals, closes descriptors, and execs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port.h"
+#include "relay/child.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#define CHILD_FD		3			/* the socket's number in the child */
+#define READ_CHUNK		(64 * 1024)
+#define SOCKET_BUFFER	(1024 * 1024)
+
+static struct
+{
+	pid_t		pid;			/* 0 = none */
+	pgsocket	sock;
+	WaitEventSet *events;
+	StringInfoData out;			/* frames to send */
+	int			out_sent;		/* of them, taken by the socket */
+	StringInfoData in;			/* bytes received, no whole frame yet */
+	OutboxFrameHandler handler;
+	void	   *arg;
+	uint64		ping_token;
+	int64		ping_at;		/* last ping sent, monotonic ms */
+	bool		unanswered;		/* no pong for it yet */
+}			child;
+
+/* Only async-signal-safe calls from here to exec. */
+static void
+become_child(pgsocket sock, const char *program)
+{
+	char	   *argv[] = {(char *) program, "publish", "--fd", "3", NULL};
+	struct sigaction action;
+	int			fd;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = SIG_DFL;
+	for (int sig = 1; sig < NSIG; sig++)
+		(void) sigaction(sig, &action, NULL);
+	sigemptyset(&action.sa_mask);
+	(void) sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+
+	/* Do not inherit the postmaster's protection from the OOM killer. */
+	fd = open("/proc/self/oom_score_adj", O_WRONLY);
+	if (fd >= 0)
+	{
+		(void) !write(fd, "0\n", 2);
+		close(fd);
+	}
+	fd = open("/dev/null", O_RDONLY);
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(sock, CHILD_FD) < 0 ||
+		fcntl(CHILD_FD, F_SETFD, 0) < 0)
+		_exit(127);
+	if (syscall(SYS_close_range, CHILD_FD + 1, ~0U, 0) != 0)
+	{
+		for (fd = CHILD_FD + 1; fd < 65536; fd++)
+			close(fd);
+	}
+	execv(program, argv);
+	_exit(127);
+}
+
+static void
+end_child(int code, Datum arg)
+{
+	pid_t		pid = child.pid;
+	int			status;
+
+	if (pid == 0)
+		return;
+	child.pid = 0;
+	close(child.sock);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		 /* try again */ ;
+}
+
+static void
+find_program(char *path)
+{
+	if (outbox_kafka_program[0] != '\0')
+		strlcpy(path, outbox_kafka_program, MAXPGPATH);
+	else
+	{
+		strlcpy(path, my_exec_path, MAXPGPATH);
+		get_parent_directory(path);
+		join_path_components(path, path, "outbox-kafka");
+	}
+	if (access(path, X_OK) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("could not execute program \"%s\": %m", path),
+				 errhint("Install outbox-kafka there or set outbox.kafka_program.")));
+}
+
+pid_t
+outbox_child_start(OutboxFrameHandler handler, void *arg)
+{
+	char		program[MAXPGPATH];
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	int			socks[2];
+	int			size = SOCKET_BUFFER;
+	sigset_t	all,
+				before;
+	pid_t		pid;
+
+	Assert(child.pid == 0);
+	find_program(program);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+				   socks) != 0)
+		ereport(ERROR,
+				(errcode_for_socket_access(),
+				 errmsg("could not create socket pair: %m")));
+	(void) setsockopt(socks[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+
+	/* No handler of ours may run in the copy. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	if (pid == 0)
+		become_child(socks[1], program);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(socks[1]);
+	if (pid < 0)
+	{
+		close(socks[0]);
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not fork outbox-kafka: %m")));
+	}
+
+	child.pid = pid;
+	child.sock = socks[0];
+	child.handler = handler;
+	child.arg = arg;
+	on_proc_exit(end_child, 0);
+	initStringInfo(&child.out);
+	initStringInfo(&child.in);
+	child.events = CreateWaitEventSet(TopMemoryContext, 3);
+	AddWaitEventToSet(child.events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
+					  NULL);
+	AddWaitEventToSet(child.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET,
+					  NULL, NULL);
+	AddWaitEventToSet(child.events, WL_SOCKET_READABLE, child.sock, NULL,
+					  NULL);
+	MemoryContextSwitchTo(old);
+	return pid;
+}
+
+StringInfo
+outbox_child_buffer(void)
+{
+	return &child.out;
+}
+
+Size
+outbox_child_pending(void)
+{
+	return child.out.len - child.out_sent;
+}
+
+static void
+lost_child(const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("outbox-kafka (PID %d) %s", (int) child.pid, why)));
+}
+
+void
+outbox_child_flush(void)
+{
+	while (child.out_sent < child.out.len)
+	{
+		ssize_t		n = send(child.sock, child.out.data + child.out_sent,
+							 child.out.len - child.out_sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		if (n < 0)
+			lost_child("closed its socket");
+		child.out_sent += n;
+	}
+	child.out_sent = 0;
+	resetStringInfo(&child.out);
+}
+
+static void
+handle_log(OutboxCursor *body)
+{
+	uint8		level = outbox_get_u8(body);
+	int32		len;
+	const char *text = outbox_get_bytes(body, &len);
+
+	if (text != NULL)
+		ereport(level <= 4 ? LOG : DEBUG1,
+				(errmsg("outbox-kafka: %.*s", len, text)));
+}
+
+static void
+handle_frame(OutboxFrameType type, const char *data, size_t len)
+{
+	OutboxCursor body;
+
+	outbox_cursor_init(&body, data, len);
+	switch (type)
+	{
+		case OUTBOX_FRAME_PONG:
+			if (outbox_get_u64(&body) == child.ping_token)
+				child.unanswered = false;
+			break;
+		case OUTBOX_FRAME_LOG:
+			handle_log(&body);
+			break;
+		default:
+			child.handler(child.arg, type, &body);
+	}
+	if (body.failed)
+		lost_child("sent a damaged frame");
+}
+
+static void
+handle_frames(void)
+{
+	int			used = 0;
+
+	for (;;)
+	{
+		OutboxFrameType type;
+		const char *body;
+		size_t		body_len;
+		int			n = outbox_frame_peek(child.in.data + used,
+										  child.in.len - used,
+										  &type, &body, &body_len);
+
+		if (n < 0)
+			lost_child("sent a damaged frame");
+		if (n == 0)
+			break;
+		used += n;
+		handle_frame(type, body, body_len);
+	}
+	if (used > 0)
+	{
+		memmove(child.in.data, child.in.data + used, child.in.len - used);
+		child.in.len -= used;
+	}
+}
+
+static void
+receive(void)
+{
+	for (;;)
+	{
+		ssize_t		n;
+
+		enlargeStringInfo(&child.in, READ_CHUNK);
+		n = recv(child.sock, child.in.data + child.in.len, READ_CHUNK, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (n <= 0)
+			lost_child("ended");
+		child.in.len += n;
+		handle_frames();
+	}
+}
+
+/* A child that is stopped or stuck takes no frames and sends no pong. */
+static void
+keep_alive(void)
+{
+	int64		now = outbox_monotonic_ms();
+
+	if (child.unanswered)
+	{
+		if (now - child.ping_at > OUTBOX_PONG_TIMEOUT)
+			lost_child("does not answer");
+	}
+	else if (now - child.ping_at > OUTBOX_PING_INTERVAL)
+	{
+		int			start = outbox_frame_begin(&child.out, OUTBOX_FRAME_PING);
+
+		outbox_put_u64(&child.out, ++child.ping_token);
+		outbox_frame_end(&child.out, start);
+		child.ping_at = now;
+		child.unanswered = true;
+	}
+}
+
+bool
+outbox_child_wait(int timeout_ms)
+{
+	WaitEvent	events[3];
+	bool		latch = false;
+	int			n;
+
+	keep_alive();
+	outbox_child_flush();
+	ModifyWaitEvent(child.events, 2,
+					WL_SOCKET_READABLE |
+					(outbox_child_pending() > 0 ? WL_SOCKET_WRITEABLE : 0),
+					NULL);
+	n = WaitEventSetWait(child.events,
+						 Min(timeout_ms, OUTBOX_PING_INTERVAL),
+						 events, lengthof(events), PG_WAIT_EXTENSION);
+	for (int i = 0; i < n; i++)
+	{
+		if (events[i].events & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			latch = true;
+		}
+		if (events[i].events & WL_SOCKET_WRITEABLE)
+			outbox_child_flush();
+		if (events[i].events & WL_SOCKET_READABLE)
+			receive();
+	}
+	return latch;
+}

@@ -1,0 +1,272 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *		One worker per cluster that keeps a relay in every database that has
+ *		the extension.
+ *
+ * It has no database of its own.  Which databases need a relay it learns from
+ * the slots ("outbox_<oid>"), from the entries in shared memory, and once
+ * after its own start from looking into every database (a relay that finds no
+ * extension leaves at once).  It runs no SQL; it reads pg_database.
+ *
+ *	relay exits			the launcher is notified and starts another at
+ *						entry->next_retry_at
+ *	database dropped	slot dropped here, entry freed
+ *	launcher exits		relays go on; the postmaster starts another launcher,
+ *						which finds the relays by their entries
+ *
+ * On a standby nothing is started: the launcher itself waits for the end of
+ * recovery.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "relay/relay.h"
+#include "replication/slot.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#define LOOK_INTERVAL	5000	/* ms between looks at the slots */
+#define START_GRACE		10000	/* ms for a started relay to show up */
+#define RESTART_TIME	1		/* s, the launcher's own */
+
+void
+outbox_launcher_register(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = RESTART_TIME;
+	strlcpy(worker.bgw_library_name, "outbox", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "outbox_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "outbox launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "outbox launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+static void
+leave(int code, Datum arg)
+{
+	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
+	OutboxState->launcher_pid = 0;
+	LWLockRelease(OutboxState->lock);
+}
+
+/* Name of a database, or NULL when it does not exist. */
+static char *
+database_name(Oid database)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	name = pstrdup(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/* An entry for every database with a slot of ours. */
+static void
+look_at_slots(void)
+{
+	Oid		   *databases = palloc_array(Oid, max_replication_slots);
+	int			n = outbox_slot_databases(databases, max_replication_slots);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (outbox_state_claim(databases[i]) == NULL)
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("no relay for database %u: outbox.max_databases is %d",
+							databases[i], OutboxState->max_databases)));
+	}
+	pfree(databases);
+}
+
+static void
+start_relay(OutboxRelayEntry *entry, const char *name)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(entry->database);
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "outbox", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "outbox_relay_main", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "outbox relay %s", name);
+	strlcpy(worker.bgw_type, "outbox relay", BGW_MAXLEN);
+
+	if (RegisterDynamicBackgroundWorker(&worker, &handle))
+		pfree(handle);
+	else
+	{
+		OutboxResult why = {.class = OUTBOX_CONFIG};
+
+		strlcpy(why.message,
+				"no free background worker slot: raise max_worker_processes",
+				sizeof(why.message));
+		outbox_state_set(entry, OUTBOX_STATE_MISCONFIGURED, &why);
+	}
+}
+
+/* Slot and entry of a database that is gone. */
+static void
+collect(OutboxRelayEntry *entry)
+{
+	if (outbox_slot_drop(entry->database))
+	{
+		ereport(LOG,
+				(errmsg("dropped the outbox slot of database %u, which is gone",
+						entry->database)));
+		outbox_state_free(entry);
+	}
+}
+
+/*
+ * Whether the entry's relay is to be started now; else how long to wait at
+ * most, in *wait_ms.
+ */
+static bool
+due(OutboxRelayEntry *entry, TimestampTz now, long *wait_ms)
+{
+	TimestampTz at;
+	pid_t		pid;
+	bool		creating;
+
+	SpinLockAcquire(&entry->mutex);
+	pid = entry->pid;
+	at = entry->next_retry_at;
+	SpinLockRelease(&entry->mutex);
+
+	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
+	if (pid != 0)
+		entry->starting_until = 0;
+	at = Max(at, Max(entry->hold_until, entry->starting_until));
+	creating = FullTransactionIdIsValid(entry->creator) &&
+		TransactionIdIsInProgress(XidFromFullTransactionId(entry->creator));
+	if (!creating)
+		entry->creator = InvalidFullTransactionId;
+	if (pid == 0 && !creating && at <= now)
+		entry->starting_until = TimestampTzPlusMilliseconds(now, START_GRACE);
+	LWLockRelease(OutboxState->lock);
+
+	if (pid != 0 || creating || TIMESTAMP_NOT_FINITE(at))
+		return false;
+	if (at > now)
+	{
+		*wait_ms = Min(*wait_ms, TimestampDifferenceMilliseconds(now, at) + 1);
+		return false;
+	}
+	return true;
+}
+
+/* Look at every entry; returns how long nothing needs to be done, in ms. */
+static long
+look(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		wait_ms = LOOK_INTERVAL;
+
+	StartTransactionCommand();
+	look_at_slots();
+	for (int i = 0; i < OutboxState->max_databases; i++)
+	{
+		OutboxRelayEntry *entry = &OutboxState->entries[i];
+		char	   *name;
+
+		if (!OidIsValid(entry->database) || !due(entry, now, &wait_ms))
+			continue;
+		name = database_name(entry->database);
+		if (name != NULL)
+			start_relay(entry, name);
+		else
+			collect(entry);
+	}
+	CommitTransactionCommand();
+	return wait_ms;
+}
+
+/*
+ * After a start: databases whose slot is gone (restored, promoted, dropped by
+ * hand) show up only by looking into them.
+ */
+static void
+look_into_databases(void)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database db = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (db->datallowconn && !db->datistemplate)
+			(void) outbox_state_claim(db->oid);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+}
+
+void
+outbox_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
+	OutboxState->launcher_pid = MyProcPid;
+	OutboxState->launcher_procno = MyProc->pgprocno;
+	LWLockRelease(OutboxState->lock);
+	before_shmem_exit(leave, 0);
+	pgstat_report_activity(STATE_IDLE, "outbox launcher");
+
+	look_into_databases();
+	for (;;)
+	{
+		long		wait_ms = look();
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT |
+						 WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+}

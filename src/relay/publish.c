@@ -1,0 +1,340 @@
+/*-------------------------------------------------------------------------
+ *
+ * publish.c
+ *		The sink: committed transactions become events in the open batch.
+ *
+ * For every message: is it ours (MAC), where does it go (route), frame it
+ * (registry id), append it to the DATA frame.  Encoding was done by the
+ * backend; this moves bytes.  When the socket is full the sink waits, so a
+ * transaction of any size passes through bounded memory.
+ *
+ * Messages with our prefix that fail the MAC, or repeat an ordinal, are
+ * forgeries or copies made with pg_logical_emit_message(): counted, said once
+ * a minute, ignored.  A key id nobody knows is the same: a key is committed
+ * before any message made with it.  A message that is ours but not understood
+ * (later version, route gone) stops the relay: state "blocked".
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "base/clock.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "relay/child.h"
+#include "relay/relay.h"
+#include "utils/memutils.h"
+
+#define DATA_FRAME_SIZE		(128 * 1024)	/* bytes; a frame is closed here */
+#define MAX_PENDING			(1024 * 1024)	/* bytes waiting for the socket */
+#define FORGERY_LOG_INTERVAL 60000	/* ms */
+#define WIRE_PREFIX_SIZE	5	/* Confluent wire format: 0, schema id */
+
+/* End the DATA frame being filled and hand it to the socket. */
+void
+outbox_publish_flush(OutboxRelay *relay)
+{
+	if (relay->data_events == 0)
+		return;
+	outbox_store_le((uint8 *) relay->data.data + relay->data_count_at,
+					relay->data_events, 4);
+	outbox_frame_end(&relay->data, relay->data_start);
+	appendBinaryStringInfo(outbox_child_buffer(), relay->data.data,
+						   relay->data.len);
+	resetStringInfo(&relay->data);
+	relay->data_events = 0;
+	outbox_child_flush();
+}
+
+static void
+begin_data_frame(OutboxRelay *relay)
+{
+	relay->data_start = outbox_frame_begin(&relay->data, OUTBOX_FRAME_DATA);
+	outbox_put_u32(&relay->data, relay->open->number);
+	relay->data_count_at = relay->data.len;
+	outbox_put_u32(&relay->data, 0);
+}
+
+/* Append one event in the form of frame.h. */
+static void
+append_event(OutboxRelay *relay, const OutboxRouteEntry *route,
+			 uint32 topic, const OutboxWalMessage *msg, int64 commit_ms)
+{
+	StringInfo	data = &relay->data;
+	int			prefix = route->framed && msg->payload != NULL ?
+		WIRE_PREFIX_SIZE : 0;
+	int			start;
+
+	if (relay->data_events == 0)
+		begin_data_frame(relay);
+	start = data->len;
+	outbox_put_u32(data, 0);
+	outbox_put_u32(data, topic);
+	outbox_put_u32(data, (uint32) msg->partition);
+	outbox_put_u64(data, msg->timestamp_ms != 0 ? msg->timestamp_ms : commit_ms);
+	appendBinaryStringInfo(data, (const char *) msg->event_id,
+						   OUTBOX_EVENT_ID_SIZE);
+	outbox_put_u32(data, relay->part);
+	outbox_put_bytes(data, msg->key, msg->key_len);
+	outbox_put_bytes(data, msg->headers, msg->headers_len);
+	if (msg->payload == NULL)
+		outbox_put_u32(data, OUTBOX_NULL_LENGTH);
+	else
+		outbox_put_u32(data, prefix + msg->payload_len);
+	if (prefix > 0)
+	{
+		uint32		id = pg_hton32(msg->schema_id);
+
+		appendStringInfoChar(data, '\0');
+		appendBinaryStringInfo(data, (char *) &id, sizeof(id));
+	}
+	if (msg->payload != NULL)
+		appendBinaryStringInfo(data, msg->payload, msg->payload_len);
+	outbox_store_le((uint8 *) data->data + start, data->len - start - 4, 4);
+
+	relay->data_events++;
+	if (data->len >= DATA_FRAME_SIZE)
+		outbox_publish_flush(relay);
+}
+
+static void
+count_event(OutboxRelay *relay, uint32 topic, const OutboxWalMessage *msg)
+{
+	OutboxBatch *batch = relay->open;
+	uint32		bytes = Max(msg->payload_len, 0) + Max(msg->key_len, 0);
+
+	if (topic >= batch->ntopics)
+	{
+		int			n = topic + 8;
+		uint32	   *events = MemoryContextAllocZero(TopMemoryContext,
+													n * sizeof(uint32));
+		uint64	   *sums = MemoryContextAllocZero(TopMemoryContext,
+												  n * sizeof(uint64));
+
+		if (batch->ntopics > 0)
+		{
+			memcpy(events, batch->topic_events, batch->ntopics * sizeof(uint32));
+			memcpy(sums, batch->topic_bytes, batch->ntopics * sizeof(uint64));
+			pfree(batch->topic_events);
+			pfree(batch->topic_bytes);
+		}
+		batch->topic_events = events;
+		batch->topic_bytes = sums;
+		batch->ntopics = n;
+	}
+	batch->topic_events[topic]++;
+	batch->topic_bytes[topic] += bytes;
+	batch->events++;
+	batch->bytes += bytes;
+	relay->accepted++;
+	relay->in_part++;
+}
+
+static void
+note_forgery(OutboxRelay *relay, const OutboxTxn *txn)
+{
+	static int64 logged_ms = -FORGERY_LOG_INTERVAL;
+	static uint64 unlogged = 0;
+	int64		now = outbox_monotonic_ms();
+
+	SpinLockAcquire(&relay->entry->mutex);
+	relay->entry->forged++;
+	SpinLockRelease(&relay->entry->mutex);
+	unlogged++;
+	if (now - logged_ms < FORGERY_LOG_INTERVAL)
+		return;
+	ereport(LOG,
+			(errmsg("ignored " UINT64_FORMAT " WAL messages with prefix \"%s\" that outbox did not write",
+					unlogged, OUTBOX_WAL_PREFIX),
+			 errdetail("The last one is of transaction %u, committed at %X/%X.",
+					   txn->xid, LSN_FORMAT_ARGS(txn->commit_end))));
+	logged_ms = now;
+	unlogged = 0;
+}
+
+/* Ours: known key, MAC fits, ordinal is news. */
+static bool
+authentic(OutboxRelay *relay, const char *data, Size len)
+{
+	OutboxMacContext context;
+	OutboxCursor c;
+	uint8		key[OUTBOX_SIPHASH_KEY_SIZE];
+	uint32		key_id,
+				ordinal;
+
+	/* These two stay where they are in every version of the record. */
+	outbox_cursor_init(&c, data, len);
+	(void) outbox_get_u32(&c);
+	key_id = outbox_get_u32(&c);
+	ordinal = outbox_get_u32(&c);
+	if (c.failed || ordinal <= relay->last_ordinal ||
+		!outbox_routes_secret(key_id, key))
+		return false;
+	context.system_id = GetSystemIdentifier();
+	context.database = MyDatabaseId;
+	context.full_xid = U64FromFullTransactionId(relay->full_xid);
+	if (!outbox_wal_message_verify(data, len, key, &context))
+		return false;
+	relay->last_ordinal = ordinal;
+	return true;
+}
+
+/* The rest of a transaction that is too large for one Kafka transaction. */
+static void
+split_batch(OutboxRelay *relay)
+{
+	OutboxSourceProgress progress;
+
+	while (!outbox_batch_can_close(relay))
+		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+	relay->source->progress(relay->source, &progress);
+	relay->position.split_ordinal = relay->pushed;
+	relay->open->whole = false;
+	relay->open->splits = relay->part == 1 ? 1 : 0;
+	outbox_batch_close(relay, &progress);
+	relay->part++;
+	relay->in_part = 0;
+}
+
+static void
+publish_message(OutboxSink *sink, const OutboxTxn *txn,
+				const char *data, Size len, XLogRecPtr lsn)
+{
+	OutboxRelay *relay = (OutboxRelay *) sink;
+	OutboxWalMessage msg;
+	OutboxRouteEntry *route;
+	uint32		topic;
+
+	if (!authentic(relay, data, len))
+	{
+		relay->pushed++;
+		note_forgery(relay, txn);
+		return;
+	}
+	if (relay->pushed < relay->skip)
+	{
+		relay->pushed++;
+		return;
+	}
+	if (outbox_wal_message_read(data, len, &msg) != OUTBOX_WAL_OK)
+		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
+							"message at %X/%X was written by a later version of outbox",
+							LSN_FORMAT_ARGS(lsn));
+	route = outbox_routes_find(msg.route_id);
+	if (route == NULL)
+		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
+							"message at %X/%X names route %u, which is not in outbox.route",
+							LSN_FORMAT_ARGS(lsn), msg.route_id);
+
+	if (relay->part > 0 && relay->in_part >= outbox_max_kafka_txn_events)
+		split_batch(relay);
+	topic = msg.topic == NULL ? route->topic_index :
+		outbox_routes_topic(msg.topic, msg.topic_len, route->partitions);
+	if (topic == OUTBOX_NO_TOPIC)
+		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
+							"message at %X/%X names no topic",
+							LSN_FORMAT_ARGS(lsn));
+	append_event(relay, route, topic, &msg,
+				 txn->commit_time / 1000 +
+				 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000);
+	count_event(relay, topic, &msg);
+	relay->pushed++;
+
+	while (outbox_child_pending() > MAX_PENDING)
+		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+}
+
+/* Close the open batch at this boundary, waiting for a place if need be. */
+static void
+close_full_batch(OutboxRelay *relay)
+{
+	OutboxSourceProgress progress;
+
+	while (!outbox_batch_can_close(relay))
+		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+	relay->source->progress(relay->source, &progress);
+	outbox_batch_close(relay, &progress);
+}
+
+/*
+ * Full transaction id of a transaction in our WAL: at most 2^31 older than the
+ * next one (a slot cannot hold WAL that long: xids would run out first).
+ */
+static FullTransactionId
+widen_xid(TransactionId xid)
+{
+	static FullTransactionId next;
+	uint64		age;
+
+	if (!FullTransactionIdIsValid(next) ||
+		TransactionIdFollowsOrEquals(xid, XidFromFullTransactionId(next)))
+		next = ReadNextFullTransactionId();
+	age = (uint32) (XidFromFullTransactionId(next) - xid);	/* modulo 2^32 */
+	return FullTransactionIdFromU64(U64FromFullTransactionId(next) - age);
+}
+
+static void
+publish_begin(OutboxSink *sink, const OutboxTxn *txn)
+{
+	OutboxRelay *relay = (OutboxRelay *) sink;
+
+	outbox_publish_flush(relay);
+	outbox_gate_pass(relay, txn);
+
+	/* A database transaction never spans Kafka transactions if it can fit. */
+	if (relay->open->events > 0 &&
+		relay->open->events + txn->messages > outbox_max_kafka_txn_events)
+		close_full_batch(relay);
+
+	relay->full_xid = widen_xid(txn->xid);
+	relay->last_ordinal = 0;
+	relay->pushed = 0;
+	relay->skip = relay->position.split_ordinal;
+	relay->accepted = 0;
+	relay->in_part = 0;
+	relay->part = 0;
+	if (txn->messages > outbox_max_kafka_txn_events || relay->skip > 0)
+		relay->part = relay->skip / outbox_max_kafka_txn_events + 1;
+}
+
+static void
+publish_commit(OutboxSink *sink, const OutboxTxn *txn)
+{
+	OutboxRelay *relay = (OutboxRelay *) sink;
+	OutboxBatch *batch = relay->open;
+
+	relay->position.split_ordinal = 0;
+	if (relay->accepted > 0)
+	{
+		relay->position.event_end = txn->commit_end;
+		relay->position.event_crc = txn->commit_crc;
+		batch->transactions++;
+		batch->newest_commit = txn->commit_time;
+		if (batch->oldest_commit == 0)
+		{
+			batch->oldest_commit = txn->commit_time;
+			SpinLockAcquire(&relay->entry->mutex);
+			if (relay->entry->oldest_pending == 0)
+				relay->entry->oldest_pending = txn->commit_time;
+			SpinLockRelease(&relay->entry->mutex);
+		}
+	}
+	relay->part = 0;
+	if (batch->events >= outbox_batch_events ||
+		batch->bytes / 1024 >= outbox_batch_bytes)
+		close_full_batch(relay);
+}
+
+void
+outbox_publish_init(OutboxRelay *relay)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	relay->sink.begin = publish_begin;
+	relay->sink.message = publish_message;
+	relay->sink.commit = publish_commit;
+	initStringInfo(&relay->data);
+	MemoryContextSwitchTo(old);
+}

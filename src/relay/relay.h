@@ -1,0 +1,153 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay.h
+ *		What the files of the relay share: one relay per process.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_H
+#define OUTBOX_RELAY_H
+
+#include "postgres.h"
+
+#include "base/cursor.h"
+#include "catalog/catalog.h"
+#include "record/frame.h"
+#include "record/position.h"
+#include "record/wal_message.h"
+#include "source/source.h"
+#include "state/state.h"
+
+#define OUTBOX_MAX_RING 8
+
+/* One Kafka transaction, being filled or waiting for its outcome. */
+typedef struct OutboxBatch
+{
+	uint32		number;
+	uint32		events;
+	uint64		bytes;
+	uint32		transactions;
+	uint32		splits;
+	TimestampTz oldest_commit;	/* of its first transaction, 0 = no events */
+	TimestampTz newest_commit;
+	OutboxPosition position;	/* set when closed */
+	bool		whole;			/* ends at a transaction's end */
+	int			ntopics;		/* lengths of the next two */
+	uint32	   *topic_events;	/* by topic index */
+	uint64	   *topic_bytes;
+} OutboxBatch;
+
+typedef struct OutboxRelay
+{
+	OutboxSink	sink;			/* must be first */
+	OutboxRelayEntry *entry;
+	OutboxInstance instance;
+	OutboxSource *source;
+	uint8		host[OUTBOX_IDENTITY_SIZE];
+	TimeLineID	timeline;
+
+	OutboxPosition position;	/* last one that was sent or taken over; the
+								 * parts that change are kept up to date */
+	OutboxBatch *open;			/* being filled */
+	OutboxBatch *flying[OUTBOX_MAX_RING];	/* committed to the child, oldest
+											 * first */
+	int			nflying;
+	uint32		next_batch;
+	StringInfoData data;		/* the DATA frame being filled */
+	int			data_start;		/* its frame's offset in data */
+	int			data_count_at;	/* offset of its event count */
+	uint32		data_events;	/* in it, 0 = no frame begun */
+
+	/* the transaction being pushed */
+	FullTransactionId full_xid;
+	uint32		last_ordinal;	/* ordinals must increase */
+	uint64		pushed;			/* messages of it seen */
+	uint64		skip;			/* messages published before a split */
+	uint32		accepted;		/* events of it sent */
+	uint32		part;			/* of a split transaction, 0 = whole */
+	uint32		in_part;		/* events since the last split */
+
+	/* answers of the child, set by the frame handler */
+	uint8		answer;			/* last answer's frame type, 0 = none */
+	OutboxPosition kafka_position;
+	OutboxPositionParse kafka_parse;
+	bool		has_position;
+	OutboxPosition claim;
+	bool		has_claim;
+	OutboxResult trouble;		/* STATUS of the link */
+
+	int64		last_record_ms; /* monotonic: last position record sent */
+	int64		last_floor_ms;	/* monotonic: floor last written */
+	XLogRecPtr	floor;
+	bool		stop_pending;
+} OutboxRelay;
+
+/* relay.c */
+extern PGDLLEXPORT void outbox_relay_main(Datum arg);
+
+/*
+ * Sleep in outbox_child_wait(), then act on interrupts, configuration and what
+ * was asked of us.  The only place where a streaming relay waits.
+ */
+extern void outbox_relay_wait(OutboxRelay *relay, int timeout_ms);
+
+/* Record why, set the state, leave the process.  See relay.c for back-off. */
+extern void outbox_relay_stop(OutboxRelay *relay, OutboxRelayState state,
+							  const OutboxResult *why)
+			pg_attribute_noreturn();
+extern void outbox_relay_refuse(OutboxRelay *relay, OutboxRelayState state,
+								const char *fmt,...)
+			pg_attribute_noreturn() pg_attribute_printf(3, 4);
+
+/* answers.c: frames that the child sends */
+extern void outbox_relay_frame(void *arg, OutboxFrameType type,
+							   OutboxCursor *body);
+
+/* gate.c */
+extern void outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn);
+extern XLogRecPtr outbox_gate_replicated(XLogRecPtr lsn);
+
+/* batch.c */
+extern void outbox_batch_init(OutboxRelay *relay);
+extern bool outbox_batch_can_close(OutboxRelay *relay);
+extern void outbox_batch_close(OutboxRelay *relay,
+							   const OutboxSourceProgress *progress);
+extern void outbox_batch_committed(OutboxRelay *relay, uint32 number,
+								   uint32 events);
+
+/* publish.c: the sink that the source pushes into */
+extern void outbox_publish_init(OutboxRelay *relay);
+extern void outbox_publish_flush(OutboxRelay *relay);
+
+/* routes.c */
+extern bool outbox_routes_secret(uint32 key_id,
+								 uint8 key[OUTBOX_SIPHASH_KEY_SIZE]);
+
+typedef struct OutboxRouteEntry
+{
+	uint32		id;				/* hash key */
+	bool		framed;			/* Confluent wire format around the payload */
+	int32		partitions;
+	uint32		topic_index;	/* of the route's own topic; OUTBOX_NO_TOPIC
+								 * when every message names its own */
+} OutboxRouteEntry;
+
+/* NULL when there is no such route. */
+extern OutboxRouteEntry *outbox_routes_find(uint32 route_id);
+
+/* Index of a topic by name, told to the child when new. */
+extern uint32 outbox_routes_topic(const char *name, int len, int32 partitions);
+extern uint32 outbox_routes_position_topic(const char *name);
+extern const char *outbox_routes_topic_name(uint32 index);
+
+/* identity.c */
+extern void outbox_identity(uint8 host[OUTBOX_IDENTITY_SIZE]);
+
+/* takeover.c: everything between HELLO and the first position record */
+extern void outbox_takeover(OutboxRelay *relay);
+
+/* launcher.c */
+extern PGDLLEXPORT void outbox_launcher_main(Datum arg);
+extern void outbox_launcher_register(void);
+
+#endif							/* OUTBOX_RELAY_H */

@@ -1,0 +1,177 @@
+/*-------------------------------------------------------------------------
+ *
+ * routes.c
+ *		What the relay remembers of the catalog: routes, topics, keys.
+ *
+ * Rows of outbox.route and outbox.secret are immutable, so what was read once
+ * is right for the life of the process.  A miss opens a short transaction; the
+ * event being published is of a committed transaction, and so is every row
+ * that it can refer to.  A key id that is not there is remembered too, for a
+ * moment: a flood of forgeries must not become a flood of catalog reads.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/clock.h"
+#include "guc.h"
+#include "relay/child.h"
+#include "relay/relay.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#define UNKNOWN_KEY_INTERVAL 1000	/* ms between looks for an unknown key */
+
+typedef struct TopicEntry
+{
+	char		name[OUTBOX_TOPIC_NAME_SIZE];	/* hash key */
+	uint32		index;
+} TopicEntry;
+
+static HTAB *routes = NULL;
+static HTAB *topics = NULL;
+static const char **topic_names = NULL;
+static uint32 ntopics = 0;
+
+static void
+create_tables(void)
+{
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(uint32);
+	ctl.entrysize = sizeof(OutboxRouteEntry);
+	ctl.hcxt = TopMemoryContext;
+	routes = hash_create("outbox routes", 64, &ctl,
+						 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ctl.keysize = OUTBOX_TOPIC_NAME_SIZE;
+	ctl.entrysize = sizeof(TopicEntry);
+	topics = hash_create("outbox topics", 64, &ctl,
+						 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+static void
+tell_child(uint32 index, const char *name, int32 partitions, bool compacted)
+{
+	StringInfo	out = outbox_child_buffer();
+	int			start = outbox_frame_begin(out, OUTBOX_FRAME_TOPIC);
+
+	outbox_put_u32(out, index);
+	outbox_put_cstring(out, name);
+	outbox_put_u32(out, (uint32) partitions);
+	outbox_put_u16(out, (uint16) outbox_topic_replication_factor);
+	outbox_put_u8(out, outbox_create_topics);
+	outbox_put_u8(out, compacted);
+	outbox_frame_end(out, start);
+}
+
+static uint32
+find_topic(const char *name, int len, int32 partitions, bool compacted)
+{
+	char		key[OUTBOX_TOPIC_NAME_SIZE];
+	TopicEntry *entry;
+	bool		found;
+
+	if (len <= 0 || len >= OUTBOX_TOPIC_NAME_SIZE)
+		return OUTBOX_NO_TOPIC;
+	if (topics == NULL)
+		create_tables();
+	memcpy(key, name, len);
+	key[len] = '\0';
+	entry = hash_search(topics, key, HASH_ENTER, &found);
+	if (!found)
+	{
+		entry->index = ntopics++;
+		topic_names = topic_names == NULL ?
+			MemoryContextAlloc(TopMemoryContext, sizeof(char *)) :
+			repalloc(topic_names, ntopics * sizeof(char *));
+		topic_names[entry->index] = entry->name;
+		tell_child(entry->index, key, partitions, compacted);
+	}
+	return entry->index;
+}
+
+uint32
+outbox_routes_topic(const char *name, int len, int32 partitions)
+{
+	return find_topic(name, len,
+					  partitions > 0 ? partitions : outbox_topic_partitions,
+					  false);
+}
+
+uint32
+outbox_routes_position_topic(const char *name)
+{
+	return find_topic(name, strlen(name), 1, true);
+}
+
+const char *
+outbox_routes_topic_name(uint32 index)
+{
+	return index < ntopics ? topic_names[index] : "?";
+}
+
+OutboxRouteEntry *
+outbox_routes_find(uint32 route_id)
+{
+	OutboxRouteEntry *entry;
+	MemoryContext old = CurrentMemoryContext;
+	OutboxRoute route;
+
+	if (routes == NULL)
+		create_tables();
+	entry = hash_search(routes, &route_id, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+
+	StartTransactionCommand();
+	if (outbox_catalog_route(route_id, &route))
+	{
+		entry = hash_search(routes, &route_id, HASH_ENTER, NULL);
+		entry->framed = route.format == OUTBOX_FORMAT_AVRO;
+		entry->partitions = route.partitions;
+		entry->topic_index = strstr(route.topic, "${") != NULL ?
+			OUTBOX_NO_TOPIC :
+			outbox_routes_topic(route.topic, strlen(route.topic),
+								route.partitions);
+	}
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(old);
+	return entry;
+}
+
+bool
+outbox_routes_secret(uint32 key_id, uint8 key[OUTBOX_SIPHASH_KEY_SIZE])
+{
+	static bool known = false;
+	static uint32 known_id;
+	static uint8 known_key[OUTBOX_SIPHASH_KEY_SIZE];
+	static int64 missed_ms = -UNKNOWN_KEY_INTERVAL;
+	static uint32 missed_id;
+
+	if (!known || known_id != key_id)
+	{
+		MemoryContext old = CurrentMemoryContext;
+		int64		now = outbox_monotonic_ms();
+		bool		found;
+
+		if (missed_id == key_id && now - missed_ms < UNKNOWN_KEY_INTERVAL)
+			return false;
+		StartTransactionCommand();
+		found = outbox_catalog_secret(key_id, key);
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(old);
+		if (!found)
+		{
+			missed_id = key_id;
+			missed_ms = now;
+			return false;
+		}
+		known = true;
+		known_id = key_id;
+		memcpy(known_key, key, sizeof(known_key));
+	}
+	memcpy(key, known_key, sizeof(known_key));
+	return true;
+}

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * wake.c
+ *		What a committing backend does for the relay: one store, one SetLatch.
+ *
+ * The transaction callback runs after the transaction has left the ProcArray
+ * and, with synchronous standbys, after the wait for them (CommitTransaction,
+ * access/transam/xact.c).  It is only a hint: a commit whose hint is lost
+ * (crash, cancelled wait) is found by the relay's next look at WAL, a fraction
+ * of a second later.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "state/state.h"
+
+/* Of the current top-level transaction; reset at its end. */
+static bool carries_message = false;
+static bool touches_extension = false;
+
+void
+outbox_state_note_message(void)
+{
+	carries_message = true;
+}
+
+void
+outbox_state_note_extension(void)
+{
+	touches_extension = true;
+}
+
+static void
+hint_commit(OutboxRelayEntry *entry)
+{
+	uint64		seen = pg_atomic_read_u64(&entry->commit_hint);
+
+	while (seen < XactLastCommitEnd &&
+		   !pg_atomic_compare_exchange_u64(&entry->commit_hint, &seen,
+										   XactLastCommitEnd))
+		 /* seen was refreshed */ ;
+	outbox_state_wake(entry);
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	OutboxRelayEntry *entry;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	if (!carries_message && !touches_extension)
+		return;
+
+	entry = outbox_state_find(MyDatabaseId);
+	if (entry != NULL && carries_message && event == XACT_EVENT_COMMIT)
+		hint_commit(entry);
+	if (touches_extension && OutboxState != NULL)
+	{
+		if (entry != NULL)
+		{
+			/* Also a relay that waits for its next try, or for adopt(). */
+			SpinLockAcquire(&entry->mutex);
+			entry->next_retry_at = 0;
+			entry->failures = 0;
+			SpinLockRelease(&entry->mutex);
+			outbox_state_ask(entry, OUTBOX_ASK_RELOAD);
+		}
+		outbox_state_wake_launcher();
+	}
+	carries_message = false;
+	touches_extension = false;
+}
+
+void
+outbox_state_wake_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+}
