@@ -23,7 +23,7 @@
 # New files are found by themselves.  A test prints TAP: *.pl by perl, *.c built
 # by test/support/unit.mk, *.sh by bash, *.py by the Python of .work/venv if the
 # file is executable or named test_*.py.  They find in the environment:
-# OUTBOX_ROOT, OUTBOX_PYTHON, OUTBOX_KAFKA_PROGRAM, OUTBOX_TEST_BOOTSTRAP (a
+# OUTBOX_ROOT, OUTBOX_PYTHON, OUTBOX_KAFKA, OUTBOX_TEST_BOOTSTRAP (a
 # running broker shared by all), OUTBOX_TEST_BROKER (its folder), PG_CONFIG and,
 # in part avro, PGHOST and PGPORT of a server with the extension in database
 # postgres.
@@ -211,7 +211,7 @@ private_server
 bin=$("$PG_CONFIG" --bindir)
 pgxs=$("$PG_CONFIG" --pgxs)
 pgxs=${pgxs%/src/makefiles/pgxs.mk}
-export OUTBOX_ROOT=$root OUTBOX_PYTHON=$work/venv/bin/python OUTBOX_KAFKA_PROGRAM=$bin/outbox-kafka
+export OUTBOX_ROOT=$root OUTBOX_PYTHON=$work/venv/bin/python OUTBOX_KAFKA=$bin/outbox-kafka
 # a run that was killed may have left servers
 sweep
 step "build with warnings as errors" build
