@@ -103,7 +103,6 @@ shared_broker() {
 # One server for regress, isolation and avro.
 shared_server() {
 	[ -z "${PGHOST:-}" ] || return 0
-	as_user rm -rf "$run/server"
 	step "start a server" as_user "$instance" start "$run/server" "$root/test/regress.conf"
 	# shellcheck disable=SC2046
 	export $(cat "$run/server/env") PGUSER=postgres
@@ -124,10 +123,10 @@ folder() {
 		case $f in
 			*.c) programs; tap "$part/${name%.c}" as_user "$root/build/unit/$part/${name%.c}" ;;
 			*.pl) tap "$part/${name%.pl}" as_user perl "$f" ;;
-			*.sh) tap "$part/${name%.sh}" as_user bash "$f" ;;
+			*.sh) tap "$part/${name%.sh}" as_user env TMPDIR="$run/tmp" bash "$f" ;;
 			*.py)
 				if [ -x "$f" ] || [[ $name = test_* ]]; then
-					tap "$part/${name%.py}" as_user "$OUTBOX_PYTHON" "$f"
+					tap "$part/${name%.py}" as_user env TMPDIR="$run/tmp" "$OUTBOX_PYTHON" "$f"
 				fi ;;
 		esac
 	done
@@ -139,20 +138,19 @@ part_avro() { shared_server; as_user "$bin/psql" -Xqc 'CREATE EXTENSION IF NOT E
 part_kafka() { shared_broker; folder kafka; }
 
 part_tap() {
-	local f
+	local f name dir
 	shared_broker
 	mkdir -p "$work/logs"
 	for f in "$root"/test/t/*.pl; do
 		[ -f "$f" ] && matches "$f" || continue
-		# One name for each supported version: 15, then 16 and later.
-		as_user rm -rf "$run/tap/$(basename "$f" .pl)"
-		as_user mkdir -p "$run/tap/$(basename "$f" .pl)"
-		tap "tap/$(basename "$f" .pl)" as_user env TESTDIR="$run/tap/$(basename "$f" .pl)" \
-			TESTDATADIR="$run/tap/$(basename "$f" .pl)/tmp_check" \
-			TESTLOGDIR="$run/tap/$(basename "$f" .pl)/tmp_check/log" \
+		name=$(basename "$f" .pl)
+		dir=$run/tap/$name
+		as_user mkdir -p "$dir"
+		# TESTDIR is what 15 looks at, the other two 16 and later
+		tap "tap/$name" as_user env -u PGHOST -u PGPORT -u PGUSER -C "$dir" \
+			TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" \
 			PATH="$bin:$PATH" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
-			PERL5LIB="$root/test/perl:$pgxs/src/test/perl${PERL5LIB:+:$PERL5LIB}" \
-			env -u PGHOST -u PGPORT -u PGUSER bash -c 'cd "$1" && perl "$2"' - "$run/tap/$(basename "$f" .pl)" "$f"
+			PERL5LIB="$root/test/perl:$pgxs/src/test/perl" perl "$f"
 	done
 }
 
@@ -203,17 +201,14 @@ part_isolation() {
 	done
 }
 
-step "look for packages" "$root/test/support/setup" --packages
+step "look for packages" "$root/test/support/setup"
 ensure_reachable "$@"
-step "Python and broker packages" "$root/test/support/setup"
-prepare_run
 private_server
+prepare_run
 bin=$("$PG_CONFIG" --bindir)
 pgxs=$("$PG_CONFIG" --pgxs)
 pgxs=${pgxs%/src/makefiles/pgxs.mk}
 export OUTBOX_ROOT=$root OUTBOX_PYTHON=$work/venv/bin/python OUTBOX_KAFKA=$bin/outbox-kafka
-# a run that was killed may have left servers
-sweep
 step "build with warnings as errors" build
 
 for part in ${only:-$all_parts}; do

@@ -58,15 +58,12 @@ if [ $stop = 1 ]; then exit; fi
 # ---------------------------------------------------------------- preparation
 began=$SECONDS
 say "Preparing"
-step "look for packages" "$root/test/support/setup" --packages
+step "look for packages" "$root/test/support/setup"
 ensure_reachable "${arguments[@]}"
-step "Python and broker packages" "$root/test/support/setup"
-prepare_run
 private_server
+prepare_run
 bin=$("$PG_CONFIG" --bindir)
 python=$work/venv/bin/python
-sweep
-as_user find "$run" -mindepth 1 -delete
 step "build outbox and outbox-kafka" build
 
 start_broker() { as_user "$kafka" start "$run/broker"; }

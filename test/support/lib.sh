@@ -73,7 +73,7 @@ end_group() {
 	kill -KILL -- "-$1" 2>/dev/null || true
 }
 
-# Ends what tests may have left: only servers whose data lies in our folders.
+# Ends what tests may have left: only servers whose data lies in $run.
 sweep() {
 	local f pid ctl
 	[ -z "$current" ] || end_group "$current"
@@ -86,8 +86,8 @@ sweep() {
 		fi
 	done < <(find "$run" -name postmaster.pid 2>/dev/null)
 	while read -r f; do
-		as_user "$kafka" stop "${f%/pid}" || true
-	done < <(find "$run" -name pid -path '*broker*' 2>/dev/null)
+		[ ! -e "${f%/*}/pid" ] || as_user "$kafka" stop "${f%/*}" || true
+	done < <(find "$run" -name server.properties 2>/dev/null)
 	while read -r f; do
 		rm -rf "$(cat "$f")" "$f"
 	done < <(find "$run" -maxdepth 3 -name socket -type f 2>/dev/null)
@@ -103,6 +103,7 @@ ensure_reachable() {
 		runuser -u postgres -- test -r "$root/test/support/lib.sh"; then
 		return
 	fi
+	[ "${keep:-0}" = 0 ] || die "--keep needs a clone that the user postgres can read, not $root"
 	copy=$(mktemp -d /tmp/outbox-copy.XXXXXX)
 	echo "The user postgres cannot read $root; working on a copy, $copy/src."
 	chmod 755 "$copy"
@@ -119,6 +120,7 @@ ensure_reachable() {
 	exit $rc
 }
 
+# A clean $run that the tests' user may write; what a killed run left is ended.
 prepare_run() {
 	mkdir -p "$work/logs"
 	if [ "$(id -u)" = 0 ]; then
@@ -126,6 +128,9 @@ prepare_run() {
 	else
 		mkdir -p "$run"
 	fi
+	sweep
+	as_user find "$run" -mindepth 1 -delete
+	as_user mkdir "$run/tmp"
 }
 
 # Builds with warnings as errors and installs into the private server.
