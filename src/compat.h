@@ -45,4 +45,36 @@
 	((data)->invalidated_at != InvalidXLogRecPtr)
 #endif
 
+/*
+ * common/jsonapi.h; OUTBOX_COMPAT_JSON asks for it, in both worlds.
+ */
+#ifdef OUTBOX_COMPAT_JSON
+#include "common/jsonapi.h"
+
+/* 16 made the semantic actions of pg_parse_json() return an error code. */
+#if PG_VERSION_NUM >= 160000
+typedef JsonParseErrorType OutboxJsonActionResult;
+#define OUTBOX_JSON_ACTION_DONE return JSON_SUCCESS
+#else
+typedef void OutboxJsonActionResult;
+#define OUTBOX_JSON_ACTION_DONE return
+#endif
+
+/* 17 lets the caller give the struct; NULL allocates one as before. */
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_json_lex(json, len) \
+	makeJsonLexContextCstringLen(NULL, (json), (len), PG_UTF8, true)
+#else
+#define outbox_compat_json_lex(json, len) \
+	makeJsonLexContextCstringLen((json), (len), PG_UTF8, true)
+#endif
+
+/* Programs have no json_errdetail() before 17. */
+#if defined(FRONTEND) && PG_VERSION_NUM < 170000
+#define outbox_compat_json_detail(result, lex) NULL
+#else
+#define outbox_compat_json_detail(result, lex) json_errdetail(result, lex)
+#endif
+#endif							/* OUTBOX_COMPAT_JSON */
+
 #endif							/* OUTBOX_COMPAT_H */

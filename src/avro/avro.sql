@@ -1,0 +1,49 @@
+/*
+ * Avro as SQL functions: pure, so everybody may use them.
+ */
+
+CREATE FUNCTION outbox.avro_encode(schema text, value jsonb) RETURNS bytea
+	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_avro_encode_jsonb_sql';
+COMMENT ON FUNCTION outbox.avro_encode(text, jsonb) IS
+	'Avro bytes of a JSON value; error with the path of what does not fit';
+
+-- Output functions of a row's columns may be stable only.
+CREATE FUNCTION outbox.avro_encode(schema text, value record) RETURNS bytea
+	LANGUAGE c STRICT STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_avro_encode_row_sql';
+COMMENT ON FUNCTION outbox.avro_encode(text, record) IS
+	'Avro bytes of a row; columns go to the fields of the same name';
+
+CREATE FUNCTION outbox.avro_decode(schema text, value bytea, avro_json boolean DEFAULT false)
+	RETURNS jsonb
+	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_avro_decode_sql';
+COMMENT ON FUNCTION outbox.avro_decode(text, bytea, boolean) IS
+	'JSON of Avro bytes, natural or in Avro''s own JSON encoding';
+
+CREATE FUNCTION outbox.decode(framed bytea) RETURNS jsonb
+	LANGUAGE c STRICT STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_decode_framed_sql';
+COMMENT ON FUNCTION outbox.decode(bytea) IS
+	'JSON of a Kafka value: 0, schema id (4 bytes, big-endian), Avro';
+
+CREATE FUNCTION outbox.avro_canonical(schema text) RETURNS text
+	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_avro_canonical_sql';
+COMMENT ON FUNCTION outbox.avro_canonical(text) IS
+	'Parsing Canonical Form of an Avro schema';
+
+CREATE FUNCTION outbox.avro_fingerprint(schema text, algorithm text DEFAULT 'sha256')
+	RETURNS bytea
+	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_avro_fingerprint_sql';
+COMMENT ON FUNCTION outbox.avro_fingerprint(text, text) IS
+	'fingerprint of the canonical form: sha256, or crc64 (CRC-64-AVRO, little-endian)';
+
+CREATE FUNCTION outbox.avro_schema(type regtype, name text DEFAULT NULL, namespace text DEFAULT NULL)
+	RETURNS text
+	LANGUAGE c STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_avro_schema_sql';
+COMMENT ON FUNCTION outbox.avro_schema(regtype, text, text) IS
+	'Avro schema of a type or table, column comments as doc';

@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * pg_row.h
+ *		Shared by pg_row.c (plans) and pg_row_put.c (values).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_AVRO_PG_ROW_H
+#define OUTBOX_AVRO_PG_ROW_H
+
+#include "postgres.h"
+
+#include "avro/pg_model.h"
+#include "fmgr.h"
+
+typedef struct RowOp RowOp;
+
+/* Writes one datum that is not null; union branch already written. */
+typedef void (*RowPut) (RowOp *op, Datum value, StringInfo out,
+						const AvroPath *path);
+
+/* How values of one PostgreSQL type become values of one Avro node. */
+struct RowOp
+{
+	RowPut		put;
+	const AvroNode *node;		/* the branch's when in a union */
+	const OutboxAvroSchema *schema;
+	int			branch;			/* written before a value; -1: no union */
+	int			null_branch;	/* -1: null is an error */
+	MemoryContext context;		/* the plan's: for what is found later */
+	Oid			type;			/* base type */
+
+	OutboxAvroRowPlan *sub;		/* composite */
+	uint64		sub_desc_id;	/* row type it was made for */
+
+	RowOp	   *element;		/* array */
+	Oid			element_type;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	OutboxAvroJsonPlan *json;	/* json, jsonb */
+	FmgrInfo	output;			/* any other type, as a string */
+
+	int			label_count;	/* enum: labels met so far */
+	int			label_space;
+	Oid		   *label_oids;
+	int		   *label_symbols;
+};
+
+struct OutboxAvroRowPlan
+{
+	const AvroNode *record;
+	TupleDesc	desc;			/* own copy */
+	int		   *column;			/* by field: index in desc, -1: default */
+	RowOp	   *ops;			/* by field */
+};
+
+extern OutboxAvroRowPlan *avro_row_plan(const OutboxAvroSchema *schema,
+										const AvroNode *record,
+										TupleDesc desc, const AvroPath *path);
+extern void avro_row_put(const OutboxAvroRowPlan *plan, Datum composite,
+						 StringInfo out, const AvroPath *path);
+
+static inline void
+avro_row_put_value(RowOp *op, Datum value, bool isnull, StringInfo out,
+				   const AvroPath *path)
+{
+	if (isnull)
+	{
+		if (op->null_branch < 0)
+			avro_value_error(path, ERRCODE_NULL_VALUE_NOT_ALLOWED, NULL,
+							 "expected %s, got null",
+							 avro_scalar_wanted(op->node));
+		avro_put_long(out, op->null_branch);
+		return;
+	}
+	if (op->branch >= 0)
+		avro_put_long(out, op->branch);
+	op->put(op, value, out, path);
+}
+
+/* pg_row_put.c: the way of a base type into a node, and its rank; 0 is best */
+#define AVRO_ROW_NO_WAY (-1)
+extern int	avro_row_find_put(RowOp *op, const AvroNode *node, Oid type);
+
+/* A PostgreSQL name as an Avro name: odd characters become "_"; palloc'd. */
+extern char *avro_map_name(const char *name);
+
+#endif							/* OUTBOX_AVRO_PG_ROW_H */

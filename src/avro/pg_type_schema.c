@@ -1,0 +1,372 @@
+/*-------------------------------------------------------------------------
+ *
+ * pg_type_schema.c
+ *		The Avro schema of a PostgreSQL type.
+ *
+ *	  boolean -> boolean        smallint, integer -> int    bigint, oid -> long
+ *	  real -> float             double precision -> double
+ *	  numeric(p,s) -> decimal   numeric -> string           bytea -> bytes
+ *	  uuid -> string, uuid      date -> date                time -> time-micros
+ *	  timestamp -> local-timestamp-micros     timestamptz -> timestamp-micros
+ *	  enum -> enum              T[] -> array of ["null", T]
+ *	  composite, table -> record              domain -> as its base type
+ *	  anything else -> string
+ *
+ * A column is ["null", T] with default null, or T when it is NOT NULL (and the
+ * domain's or composite's columns never are).  Comments become doc.
+ *
+ * Names: PostgreSQL's, with every character Avro does not allow replaced by
+ * "_" and a leading digit preceded by one.  Types take their schema's name as
+ * namespace, or all of them the one that was asked for.  Two columns, labels
+ * or types that end up with one name are an error here, at definition time.
+ *
+ * Reads the catalogs with the caller's snapshot; holds no lock afterwards.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "avro/pg_row.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/comment.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+typedef struct Named
+{
+	Oid			type;
+	char	   *fullname;
+} Named;
+
+typedef struct Writer
+{
+	StringInfo	out;
+	const char *name_space;		/* for all types; NULL: their schema's name */
+	List	   *named;			/* of Named: types already written */
+} Writer;
+
+static void put_type(Writer *w, Oid type, int32 typmod, const char *name);
+
+char *
+avro_map_name(const char *name)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	if (name[0] >= '0' && name[0] <= '9')
+		appendStringInfoChar(&out, '_');
+	for (const char *p = name; *p != '\0'; p += pg_mblen(p))
+		appendStringInfoChar(&out, avro_name_ok(p, 1) ||
+							 (*p >= '0' && *p <= '9') ? *p : '_');
+	if (out.len == 0)
+		appendStringInfoChar(&out, '_');
+	return out.data;
+}
+
+static void
+put_string(StringInfo out, const char *s)
+{
+	avro_json_quote(out, s, strlen(s));
+}
+
+static void
+put_doc(StringInfo out, const char *doc)
+{
+	if (doc == NULL)
+		return;
+	appendStringInfoString(out, ",\"doc\":");
+	put_string(out, doc);
+}
+
+/*
+ * Begin a named type: {"type":kind,"name":...,"namespace":...  False when it
+ * is written already and the reference was put instead.
+ */
+static bool
+begin_named(Writer *w, const char *kind, Oid type, Oid name_space_oid,
+			const char *sql_name, const char *name)
+{
+	char	   *own_space = get_namespace_name(name_space_oid);
+	const char *space = w->name_space != NULL ? w->name_space :
+		avro_map_name(own_space != NULL ? own_space : "");
+	Named	   *entry;
+	ListCell   *lc;
+
+	foreach(lc, w->named)
+	{
+		entry = lfirst(lc);
+		if (entry->type == type)
+		{
+			put_string(w->out, entry->fullname);
+			return false;
+		}
+	}
+	entry = palloc(sizeof(Named));
+	entry->type = type;
+	if (name == NULL)
+		name = avro_map_name(sql_name);
+	entry->fullname = space[0] == '\0' || strchr(name, '.') != NULL ?
+		pstrdup(name) : psprintf("%s.%s", space, name);
+	foreach(lc, w->named)
+	{
+		Named	   *other = lfirst(lc);
+
+		if (strcmp(other->fullname, entry->fullname) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("types %s and %s would both have the Avro name \"%s\"",
+							format_type_be(other->type),
+							format_type_be(type), entry->fullname),
+					 errhint("Rename one of them, or give another name or namespace.")));
+	}
+	w->named = lappend(w->named, entry);
+	appendStringInfo(w->out, "{\"type\":\"%s\",\"name\":", kind);
+	put_string(w->out, entry->fullname);
+
+	/* A name without dot would fall into the surrounding type's namespace. */
+	if (strchr(entry->fullname, '.') == NULL)
+		appendStringInfoString(w->out, ",\"namespace\":\"\"");
+	return true;
+}
+
+static void
+check_collision(List **seen, char *mapped, const char *name, const char *what)
+{
+	ListCell   *lc;
+
+	foreach(lc, *seen)
+	{
+		char	  **pair = lfirst(lc);
+
+		if (strcmp(pair[0], mapped) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("%ss \"%s\" and \"%s\" would both have the Avro name \"%s\"",
+							what, pair[1], name, mapped),
+					 errhint("Avro names hold letters, digits and underscores only; rename one of them.")));
+	}
+	{
+		char	  **pair = palloc(2 * sizeof(char *));
+
+		pair[0] = mapped;
+		pair[1] = pstrdup(name);
+		*seen = lappend(*seen, pair);
+	}
+}
+
+static void
+put_enum(Writer *w, Oid type, Form_pg_type form, const char *name)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	List	   *seen = NIL;
+	bool		first = true;
+
+	if (!begin_named(w, "enum", type, form->typnamespace,
+					 NameStr(form->typname), name))
+		return;
+	put_doc(w->out, GetComment(type, TypeRelationId, 0));
+	appendStringInfoString(w->out, ",\"symbols\":[");
+	ScanKeyInit(&key, Anum_pg_enum_enumtypid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(type));
+	rel = table_open(EnumRelationId, AccessShareLock);
+	/* by (type, sort order) */
+	scan = systable_beginscan(rel, EnumTypIdSortOrderIndexId, true, NULL, 1,
+							  &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		char	   *label = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
+		char	   *symbol = avro_map_name(label);
+
+		check_collision(&seen, symbol, label, "enum label");
+		if (!first)
+			appendStringInfoChar(w->out, ',');
+		first = false;
+		put_string(w->out, symbol);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	appendStringInfoString(w->out, "]}");
+}
+
+static void
+put_record(Writer *w, Oid type, Form_pg_type form, const char *name)
+{
+	TupleDesc	desc;
+	List	   *seen = NIL;
+	bool		table = get_rel_relkind(form->typrelid) !=
+		RELKIND_COMPOSITE_TYPE;
+	bool		first = true;
+
+	check_stack_depth();
+	if (!begin_named(w, "record", type, form->typnamespace,
+					 NameStr(form->typname), name))
+		return;
+	put_doc(w->out, table ? GetComment(form->typrelid, RelationRelationId, 0) :
+			GetComment(type, TypeRelationId, 0));
+	appendStringInfoString(w->out, ",\"fields\":[");
+	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		char	   *field;
+
+		if (att->attisdropped)
+			continue;
+		field = avro_map_name(NameStr(att->attname));
+		check_collision(&seen, field, NameStr(att->attname), "column");
+		appendStringInfoString(w->out, first ? "{\"name\":" : ",{\"name\":");
+		first = false;
+		put_string(w->out, field);
+		appendStringInfoString(w->out, ",\"type\":");
+		if (!att->attnotnull)
+			appendStringInfoString(w->out, "[\"null\",");
+		put_type(w, att->atttypid, att->atttypmod, NULL);
+		if (!att->attnotnull)
+			appendStringInfoString(w->out, "],\"default\":null");
+		put_doc(w->out, GetComment(form->typrelid, RelationRelationId,
+								   att->attnum));
+		appendStringInfoChar(w->out, '}');
+	}
+	appendStringInfoString(w->out, "]}");
+}
+
+/* precision and scale as numeric.c packs them; scale may be negative */
+static void
+put_numeric(Writer *w, int32 typmod)
+{
+	int			precision;
+	int			scale;
+
+	if (typmod < (int32) VARHDRSZ)
+	{
+		appendStringInfoString(w->out, "\"string\"");
+		return;
+	}
+	precision = ((typmod - VARHDRSZ) >> 16) & 0xFFFF;
+	scale = (((typmod - VARHDRSZ) & 0x7FF) ^ 1024) - 1024;
+	if (scale < 0)
+	{
+		precision -= scale;
+		scale = 0;
+	}
+	precision = Max(precision, scale);
+	if (precision > AVRO_MAX_PRECISION)
+	{
+		appendStringInfoString(w->out, "\"string\"");
+		return;
+	}
+	appendStringInfo(w->out,
+					 "{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":%d,\"scale\":%d}",
+					 precision, scale);
+}
+
+static const char *
+simple_type(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+			return "\"boolean\"";
+		case INT2OID:
+		case INT4OID:
+			return "\"int\"";
+		case INT8OID:
+		case OIDOID:
+			return "\"long\"";
+		case FLOAT4OID:
+			return "\"float\"";
+		case FLOAT8OID:
+			return "\"double\"";
+		case BYTEAOID:
+			return "\"bytes\"";
+		case UUIDOID:
+			return "{\"type\":\"string\",\"logicalType\":\"uuid\"}";
+		case DATEOID:
+			return "{\"type\":\"int\",\"logicalType\":\"date\"}";
+		case TIMEOID:
+			return "{\"type\":\"long\",\"logicalType\":\"time-micros\"}";
+		case TIMESTAMPOID:
+			return "{\"type\":\"long\",\"logicalType\":\"local-timestamp-micros\"}";
+		case TIMESTAMPTZOID:
+			return "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}";
+		default:
+			return "\"string\"";
+	}
+}
+
+static void
+put_type(Writer *w, Oid type, int32 typmod, const char *name)
+{
+	HeapTuple	tuple;
+	Form_pg_type form;
+	Oid			element;
+
+	type = getBaseTypeAndTypmod(type, &typmod);
+	element = get_element_type(type);
+	if (OidIsValid(element))
+	{
+		appendStringInfoString(w->out, "{\"type\":\"array\",\"items\":[\"null\",");
+		put_type(w, element, typmod, name);
+		appendStringInfoString(w->out, "]}");
+		return;
+	}
+	if (type == NUMERICOID)
+	{
+		put_numeric(w, typmod);
+		return;
+	}
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type with oid %u does not exist", type)));
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	if (form->typtype == TYPTYPE_PSEUDO)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("type %s has no Avro schema", format_type_be(type)),
+				 errhint("Create a composite type with CREATE TYPE ... AS and use that.")));
+	if (form->typtype == TYPTYPE_COMPOSITE)
+		put_record(w, type, form, name);
+	else if (form->typtype == TYPTYPE_ENUM)
+		put_enum(w, type, form, name);
+	else
+		appendStringInfoString(w->out, simple_type(type));
+	ReleaseSysCache(tuple);
+}
+
+char *
+outbox_avro_schema_of_type(Oid type, int32 typmod, const char *name,
+						   const char *name_space)
+{
+	StringInfoData text;
+	Writer		w = {&text, name_space, NIL};
+	OutboxAvroSchema *schema;
+
+	initStringInfo(&text);
+	put_type(&w, type, typmod, name);
+
+	/* Parsing checks the names that were given; rendering makes it the one. */
+	schema = outbox_avro_parse_or_error(text.data, text.len);
+	resetStringInfo(&text);
+	outbox_avro_render(schema, &text);
+	if (GetDatabaseEncoding() != PG_UTF8)
+		return pg_any_to_server(text.data, text.len, PG_UTF8);
+	return text.data;
+}
