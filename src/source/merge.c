@@ -59,11 +59,19 @@ outbox_merge_open(void)
 }
 
 void
+outbox_merge_rest(OutboxMerge *merge)
+{
+	OutboxWalReader *reader = merge->reader;
+
+	merge->reader = NULL;
+	if (reader != NULL)
+		outbox_wal_reader_close(reader);
+}
+
+void
 outbox_merge_close(OutboxMerge *merge)
 {
-	if (merge->reader != NULL)
-		outbox_wal_reader_close(merge->reader);
-	merge->reader = NULL;
+	outbox_merge_rest(merge);
 }
 
 void

@@ -18,6 +18,9 @@ typedef struct OutboxMerge OutboxMerge;
 extern OutboxMerge *outbox_merge_open(void);
 extern void outbox_merge_close(OutboxMerge *merge);
 
+/* Between transactions: release what only reading again needs. */
+extern void outbox_merge_rest(OutboxMerge *merge);
+
 /*
  * Use: clear, add each xid of the transaction that has messages, then take
  * messages until false.  Entries must stay as they are meanwhile; a message's

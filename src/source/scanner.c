@@ -51,9 +51,11 @@
 #include "source/merge.h"
 #include "source/pending.h"
 #include "source/source.h"
+#include "source/trim.h"
 #include "source/wal_reader.h"
 
 #define SCAN_BUFFER		(16 * XLOG_BLCKSZ)
+#define LARGE			(1024 * 1024)	/* bytes pending, worth a trim */
 
 typedef struct OutboxScanner
 {
@@ -71,6 +73,7 @@ typedef struct OutboxScanner
 	XLogRecPtr	reached;		/* end of the last record dealt with */
 	XLogRecPtr	commit_start;	/* last commit record <= reached */
 	uint32		commit_crc;
+	bool		was_large;		/* memory to give back once caught up */
 } OutboxScanner;
 
 /* A transactional message of ours? */
@@ -98,6 +101,14 @@ collect_message(OutboxScanner *scanner, const DecodedXLogRecord *record)
 	outbox_pending_add(scanner->pending, record->header.xl_xid,
 					   record->lsn, record->next_lsn,
 					   body->message + body->prefix_size, body->message_size);
+}
+
+/* Cheap enough for every commit and step, not for every message. */
+static void
+note_large(OutboxScanner *scanner)
+{
+	if (outbox_pending_memory(scanner->pending) > LARGE)
+		scanner->was_large = true;
 }
 
 /* Gather what a transaction's xids have written. */
@@ -138,6 +149,7 @@ push_gathered(OutboxScanner *scanner, OutboxSink *sink, OutboxTxn *txn)
 {
 	OutboxPendingMessage message;
 
+	note_large(scanner);
 	txn->messages = outbox_merge_messages(scanner->merge);
 	sink->begin(sink, txn);
 	while (outbox_merge_next(scanner->merge, &message))
@@ -267,6 +279,17 @@ handle_record(OutboxScanner *scanner, OutboxSink *sink,
 	scanner->reached = record->next_lsn;
 }
 
+/* Nothing to read: give back what large transactions have left behind. */
+static void
+caught_up(OutboxScanner *scanner)
+{
+	outbox_merge_rest(scanner->merge);
+	if (!scanner->was_large || outbox_pending_memory(scanner->pending) > LARGE)
+		return;
+	scanner->was_large = false;
+	outbox_source_trim();
+}
+
 static bool
 scanner_step(OutboxSource *source, OutboxSink *sink, int max_records)
 {
@@ -279,9 +302,13 @@ scanner_step(OutboxSource *source, OutboxSink *sink, int max_records)
 		CHECK_FOR_INTERRUPTS();
 		record = outbox_wal_reader_next(scanner->reader);
 		if (record == NULL)
+		{
+			caught_up(scanner);
 			return false;
+		}
 		handle_record(scanner, sink, record);
 	}
+	note_large(scanner);
 	return true;
 }
 

@@ -41,6 +41,7 @@
 #include "storage/fd.h"
 
 #include "source/source.h"
+#include "source/trim.h"
 #include "source/wal_reader.h"
 
 /*
@@ -162,6 +163,7 @@ shrink(OutboxWalReader *reader)
 	if (reader->state->readRecordBufSize <= MAX_IDLE_RECORD_BUFFER)
 		return;
 	free_state(reader);
+	outbox_source_trim();
 	allocate_state(reader);
 	outbox_wal_reader_begin(reader, next);
 	reader->wanted = wanted;

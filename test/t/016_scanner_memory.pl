@@ -24,11 +24,11 @@ sub bench
 	  $node->safe_psql(
 		'postgres', qq(
 SELECT count(*) < 0 FROM fake_bench(pg_current_wal_flush_lsn(), '0/0', 0);
-SELECT txns, messages, peak_memory, spilled, grown_kb, ms FROM fake_bench('$from', '$from', $memory);
+SELECT txns, messages, peak_memory, spilled, grown_kb, left_kb, ms FROM fake_bench('$from', '$from', $memory);
 )) =~ s/^f\n//r;
 	my %result;
 
-	@result{qw(txns messages peak spilled grown ms)} = @row;
+	@result{qw(txns messages peak spilled grown left ms)} = @row;
 	note(join ', ', map { "$_ $result{$_}" } sort keys %result);
 	return \%result;
 }
@@ -50,9 +50,11 @@ is($r->{messages}, $n, 'all of a large transaction');
 is($r->{spilled}, 1, 'spilled');
 cmp_ok($r->{peak}, '<', 4096 * 1024 + 4 * $n, 'peak of what is held');
 cmp_ok($r->{grown}, '<', 4096 + 4 * $n / 1024 + 2048, 'growth of the process, kB');
+cmp_ok($r->{left}, '<', 1000, 'what stays of it');
 $r = bench($from, 1000000);
 is($r->{spilled}, 0, 'not spilled');
 is($r->{messages}, $n, 'all of it, from memory');
+cmp_ok($r->{left}, '<', 1000, 'what stays of it');
 
 # Subtransactions
 $from = flushed();
@@ -88,6 +90,7 @@ flushed();
 $r = bench($from, 1024);
 is($r->{messages}, 20, 'all of the large messages');
 cmp_ok($r->{grown}, '<', 6 * 10000, 'growth of the process, kB');
+cmp_ok($r->{left}, '<', 1000, 'what stays of it');
 
 # Many transactions open at a time, far above the limit
 my @sessions = map { $node->background_psql('postgres') } 1 .. 20;

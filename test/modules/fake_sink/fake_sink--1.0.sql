@@ -21,11 +21,11 @@ CREATE FUNCTION fake_progress(
 RETURNS SETOF record LANGUAGE C STRICT AS 'MODULE_PATHNAME';
 
 -- Scan and throw away.  grown_kb: how much the process's private memory grew
--- above what it was before, at most.
+-- above what it was before, at most; left_kb: and by how much when caught up.
 CREATE FUNCTION fake_bench(restart pg_lsn, "position" pg_lsn, memory_kb int,
 	OUT steps bigint, OUT txns bigint, OUT messages bigint, OUT bytes bigint,
 	OUT peak_memory bigint, OUT spilled bigint, OUT ms float8,
-	OUT grown_kb bigint)
+	OUT grown_kb bigint, OUT left_kb bigint)
 LANGUAGE C STRICT AS 'MODULE_PATHNAME';
 
 CREATE FUNCTION fake_commit_crc(pg_lsn) RETURNS bigint

@@ -114,6 +114,7 @@ fake_begin(OutboxSink *sink, const OutboxTxn *txn)
 	fake->source->progress(fake->source, &now);
 	if (now.scanned >= txn->commit_end)
 		elog(ERROR, "counted as pushed in begin");
+	fake->peak_memory = Max(fake->peak_memory, now.memory);
 	fake->open = true;
 	fake->ordinal = 0;
 	fake->last_lsn = 0;
@@ -130,7 +131,7 @@ fake_message(OutboxSink *sink, const OutboxTxn *txn,
 	fake->ordinal++;
 	fake->messages++;
 	fake->bytes += len;
-	if (fake->rows == NULL && fake->messages % 50000 == 0)
+	if (fake->rows == NULL && (fake->messages % 50000 == 0 || len > 1000000))
 		fake->peak_kb = Max(fake->peak_kb, private_kb());
 	if (fake->messages == fake->fail_at)
 		elog(ERROR, "fake sink fails at message %lld",
@@ -288,8 +289,8 @@ fake_bench(PG_FUNCTION_ARGS)
 	instr_time	start;
 	instr_time	end;
 	TupleDesc	desc;
-	Datum		values[8];
-	bool		nulls[8] = {false};
+	Datum		values[9];
+	bool		nulls[9] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -306,6 +307,7 @@ fake_bench(PG_FUNCTION_ARGS)
 			fake.peak_kb = Max(fake.peak_kb, private_kb());
 	}
 	source->progress(source, &last);
+	values[8] = Int64GetDatum(Max(private_kb() - before, 0));
 	source->close(source);
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
