@@ -111,7 +111,7 @@ while kill -0 "$shop" 2>/dev/null; do
 		printf '  %s%2d s%s  events committed: %-6s relay: %s\n' "$dim" "$now" "$off" "${line%% *}" "${line#* }"
 	fi
 	if [ $child = 0 ] && [ $now -ge $((seconds / 4)) ]; then
-		child=$(query -c "SELECT child_pid FROM outbox.stat_relay WHERE child_pid IS NOT NULL" 2>/dev/null || true)
+		child=$(query -c "SELECT child_pid FROM outbox.status() WHERE child_pid IS NOT NULL" 2>/dev/null || true)
 		if [ -n "$child" ]; then
 			as_user bash -c "kill -9 $child"
 			note "${bold}kill -9 $child: outbox-kafka, the half that talks to Kafka${off}"
@@ -121,7 +121,7 @@ while kill -0 "$shop" 2>/dev/null; do
 		fi
 	fi
 	if [ $relay = 0 ] && [ $now -ge $((seconds / 2)) ]; then
-		relay=$(query -c "SELECT pid FROM outbox.stat_relay WHERE pid IS NOT NULL" 2>/dev/null || true)
+		relay=$(query -c "SELECT pid FROM outbox.status() WHERE pid IS NOT NULL" 2>/dev/null || true)
 		if [ -n "$relay" ]; then
 			as_user bash -c "kill -9 $relay"
 			note "${bold}kill -9 $relay: the relay inside PostgreSQL${off}"
@@ -134,7 +134,7 @@ while kill -0 "$shop" 2>/dev/null; do
 done
 wait "$shop" || { cat "$work/logs/shop.err"; die "the shop failed"; }
 shop=
-[ "$child" != 0 ] && [ "$relay" != 0 ] || die "not both halves of the relay could be killed: outbox.stat_relay showed no process"
+[ "$child" != 0 ] && [ "$relay" != 0 ] || die "not both halves of the relay could be killed: outbox.status() showed no process"
 
 say "The shop has closed"
 jq -r '"  transactions committed       \(.committed)",

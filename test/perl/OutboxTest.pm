@@ -148,17 +148,13 @@ sub wait_published
 sub relay_pid
 {
 	my ($node, $db) = @_;
-	$db //= 'postgres';
-	return $node->safe_psql($db, 'SELECT pid FROM outbox.stat_relay'
-		  . ' WHERE datname = current_database()');
+	return $node->safe_psql($db // 'postgres', 'SELECT pid FROM outbox.status()');
 }
 
 sub child_pid
 {
 	my ($node, $db) = @_;
-	$db //= 'postgres';
-	return $node->safe_psql($db, 'SELECT child_pid FROM outbox.stat_relay'
-		  . ' WHERE datname = current_database()');
+	return $node->safe_psql($db // 'postgres', 'SELECT child_pid FROM outbox.status()');
 }
 
 # kill -9, and waits for the end of the process.
