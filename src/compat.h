@@ -77,4 +77,17 @@ typedef void OutboxJsonActionResult;
 #endif
 #endif							/* OUTBOX_COMPAT_JSON */
 
+/*
+ * replication/message.h
+ */
+
+/* 17 added flush to LogLogicalMessage(), for non-transactional messages. */
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_log_message(prefix, data, len) \
+	LogLogicalMessage(prefix, data, len, true, false)
+#else
+#define outbox_compat_log_message(prefix, data, len) \
+	LogLogicalMessage(prefix, data, len, true)
+#endif
+
 #endif							/* OUTBOX_COMPAT_H */

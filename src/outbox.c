@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "admin/admin.h"
+#include "emit/emit.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -27,6 +28,7 @@ void
 _PG_init(void)
 {
 	outbox_guc_init();
+	outbox_emit_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		outbox_state_init();

@@ -1,0 +1,121 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_row.c
+ *		Payloads that are rows: the plan and the key column of a row type.
+ *
+ * Owns, per cached event type, the shape of the row type that came last.  It
+ * is valid for one tuple descriptor, told by typcache's identifier, which is
+ * new whenever the type is altered.  A shape that is replaced stays alive to
+ * the end of the transaction: an output function called while encoding may
+ * itself emit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "emit/emit.h"
+#include "fmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+struct OutboxRowShape
+{
+	uint64		identifier;		/* of the tuple descriptor */
+	TupleDesc	desc;
+	OutboxAvroRowPlan *plan;	/* NULL: the event type has no schema */
+	AttrNumber	key_attnum;		/* 0 = no such column */
+	Oid			key_type;
+	FmgrInfo	key_output;
+	MemoryContext context;
+};
+
+static void
+find_key_column(OutboxRowShape *shape, const char *key_field)
+{
+	for (int i = 0; key_field != NULL && i < shape->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(shape->desc, i);
+		Oid			output;
+		bool		is_varlena;
+
+		if (att->attisdropped || strcmp(NameStr(att->attname), key_field) != 0)
+			continue;
+		getTypeOutputInfo(att->atttypid, &output, &is_varlena);
+		fmgr_info_cxt(output, &shape->key_output, CurrentMemoryContext);
+		shape->key_attnum = att->attnum;
+		shape->key_type = getBaseType(att->atttypid);
+		break;
+	}
+}
+
+static OutboxRowShape *
+build_shape(const OutboxEventType *type, Oid rowtype, int32 typmod)
+{
+	OutboxRowShape *shape = palloc0(sizeof(OutboxRowShape));
+
+	shape->context = CurrentMemoryContext;
+	shape->identifier = assign_record_type_identifier(rowtype, typmod);
+	shape->desc = lookup_rowtype_tupdesc_copy(rowtype, typmod);
+	if (type->schema != NULL)
+		shape->plan = outbox_avro_plan_row(type->schema, shape->desc);
+	find_key_column(shape, type->key_field);
+	return shape;
+}
+
+static OutboxRowShape *
+shape_of(OutboxEventType *type, HeapTupleHeader row)
+{
+	Oid			rowtype = HeapTupleHeaderGetTypeId(row);
+	int32		typmod = HeapTupleHeaderGetTypMod(row);
+	MemoryContext context;
+	MemoryContext old;
+	OutboxRowShape *shape = type->row_shape;
+
+	if (shape != NULL &&
+		shape->identifier == assign_record_type_identifier(rowtype, typmod))
+		return shape;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "outbox row shape",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	shape = build_shape(type, rowtype, typmod);
+	MemoryContextSwitchTo(old);
+
+	if (type->row_shape != NULL)
+		MemoryContextSetParent(type->row_shape->context,
+							   TopTransactionContext);
+	MemoryContextSetParent(context, type->context);
+	type->row_shape = shape;
+	return shape;
+}
+
+void
+outbox_row_encode(OutboxEventType *type, Datum row, StringInfo out)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(row);
+
+	outbox_avro_encode_row(shape_of(type, header)->plan,
+						   PointerGetDatum(header), out);
+}
+
+char *
+outbox_row_key(OutboxEventType *type, Datum row)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(row);
+	OutboxRowShape *shape = shape_of(type, header);
+	HeapTupleData tuple;
+	Datum		value;
+	bool		isnull;
+
+	if (shape->key_attnum == 0)
+		return NULL;
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	value = heap_getattr(&tuple, shape->key_attnum, shape->desc, &isnull);
+	return isnull ? NULL :
+		outbox_value_text(&shape->key_output, shape->key_type, value);
+}

@@ -1,0 +1,484 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_type_ddl.c
+ *		create_event_type(), alter_event_type(), drop_event_type().
+ *
+ * An event type is a name, an owner, and pointers to two immutable rows: its
+ * route (topic, format, error policy, partitions) and its schema.  Altering it
+ * adds a row and moves the pointer, so what is already in WAL keeps its
+ * meaning; routes and schemas are never deleted, also not by dropping a type.
+ *
+ * Changes of event types are serialised by a table lock that emit does not
+ * take.  They are visible to other sessions' emits at commit, by the relcache
+ * invalidation of catalog.c.
+ *
+ * Whoever may execute create_event_type() owns what he creates; only the
+ * owner (or a member of it) and superusers alter and drop.  Owns no state.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "emit/emit.h"
+#include "emit/event_type_ddl.h"
+#include "emit/owner.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#define DEFAULT_TOPIC "outbox.event." OUTBOX_TOPIC_PLACEHOLDER
+
+PG_FUNCTION_INFO_V1(outbox_create_event_type);
+PG_FUNCTION_INFO_V1(outbox_alter_event_type);
+PG_FUNCTION_INFO_V1(outbox_drop_event_type);
+
+/* An event type on its way in; NULL or 0 where there is none. */
+typedef struct TypeDefinition
+{
+	int32		id;
+	char	   *name;
+	int32		route_id;
+	int32		schema_id;
+	char	   *schema;			/* rendered, server encoding */
+	Oid			row_type;
+	char	   *topic;
+	char	   *key;
+	char	   *format;
+	char	   *on_error;
+	int32		partitions;
+} TypeDefinition;
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+throw_invalid(const char *what, const char *value, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid %s \"%s\"", what, value),
+			 errhint("%s", hint)));
+}
+
+static void
+check_name(const char *name)
+{
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("event type must not be null")));
+	if (*name == '\0' || strlen(name) > OUTBOX_MAX_TYPE_NAME)
+		throw_invalid("event type name", name,
+					  "A name has 1 to 200 bytes.");
+	for (const char *p = name; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p < 0x20 || *p == 0x7F)
+			throw_invalid("event type name", name,
+						  "A name has no control characters.");
+	}
+}
+
+static void
+check_options(const TypeDefinition *def)
+{
+	const char *problem = outbox_topic_template_problem(def->topic);
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid topic \"%s\"", def->topic),
+				 errdetail("The name %s.", problem),
+				 errhint("A topic has letters, digits, \".\", \"_\", \"-\" and at most one %s.",
+						 OUTBOX_TOPIC_PLACEHOLDER)));
+	if (strcmp(def->format, "avro") != 0 && strcmp(def->format, "json") != 0)
+		throw_invalid("format", def->format, "Use \"avro\" or \"json\".");
+	if (strcmp(def->on_error, "dead_letter") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("on_error \"dead_letter\" is not supported by this version"),
+				 errhint("Use \"block\": the relay waits at an event that is refused for good and names it in its status.")));
+	if (strcmp(def->on_error, "block") != 0)
+		throw_invalid("on_error", def->on_error, "Use \"block\".");
+	if (def->partitions < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("number of partitions must be positive")));
+}
+
+/* Schema text of the caller -> its one rendering, in the server encoding. */
+static char *
+render_schema(const char *schema)
+{
+	int			len;
+	const char *utf8 = outbox_to_utf8(schema, strlen(schema), &len);
+	OutboxAvroSchema *parsed = outbox_avro_parse_or_error(utf8, len);
+	StringInfoData out;
+
+	if (!outbox_avro_is_record(parsed))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("schema of an event type must be an Avro record"),
+				 errhint("Wrap the value into {\"type\": \"record\", \"name\": ..., \"fields\": [...]}.")));
+	initStringInfo(&out);
+	outbox_avro_render(parsed, &out);
+	return pg_any_to_server(out.data, out.len, PG_UTF8);
+}
+
+static char *
+schema_of_row_type(Oid row_type)
+{
+	if (get_typtype(getBaseType(row_type)) != TYPTYPE_COMPOSITE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("type %s is not a row type",
+						format_type_be(row_type)),
+				 errhint("Pass a table or a composite type.")));
+	return render_schema(outbox_avro_schema_of_type(row_type, -1, NULL, NULL));
+}
+
+/* Take schema and row type from arguments 1 and 2; false when neither. */
+static bool
+take_schema(FunctionCallInfo fcinfo, TypeDefinition *def)
+{
+	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("schema and row_type exclude each other")));
+	if (!PG_ARGISNULL(1))
+	{
+		def->schema = render_schema(text_argument(fcinfo, 1));
+		def->row_type = InvalidOid;
+	}
+	else if (!PG_ARGISNULL(2))
+	{
+		def->row_type = PG_GETARG_OID(2);
+		def->schema = schema_of_row_type(def->row_type);
+	}
+	else
+		return false;
+	def->schema_id = 0;
+	return true;
+}
+
+/* Take the other options that are given; arguments as of create_event_type. */
+static void
+take_options(FunctionCallInfo fcinfo, TypeDefinition *def)
+{
+	if (!PG_ARGISNULL(3))
+		def->topic = text_argument(fcinfo, 3);
+	if (!PG_ARGISNULL(4))
+		def->key = text_argument(fcinfo, 4);
+	if (def->key != NULL && *def->key == '\0')
+		def->key = NULL;
+	if (!PG_ARGISNULL(5))
+		def->format = text_argument(fcinfo, 5);
+	if (!PG_ARGISNULL(6))
+		def->on_error = text_argument(fcinfo, 6);
+	if (!PG_ARGISNULL(7))
+	{
+		def->partitions = PG_GETARG_INT32(7);
+		if (def->partitions <= 0)
+			def->partitions = -1;
+	}
+}
+
+/* The key must be a field of the record; without a schema anything may be. */
+static void
+check_key(const TypeDefinition *def)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+
+	if (def->key == NULL || def->schema == NULL)
+		return;
+	values[0] = CStringGetTextDatum(def->schema);
+	values[1] = CStringGetTextDatum(def->key);
+	if (outbox_owner_execute("SELECT 1 FROM pg_catalog.jsonb_array_elements("
+							 "$1::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'fields') f"
+							 " WHERE f OPERATOR(pg_catalog.->>) 'name' OPERATOR(pg_catalog.=) $2",
+							 2, types, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("key \"%s\" is no field of the schema", def->key),
+				 errhint("Name a top-level field of the record.")));
+}
+
+static void
+check_format_and_schema(const TypeDefinition *def)
+{
+	if (strcmp(def->format, "avro") == 0 && def->schema == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event type \"%s\" needs a schema", def->name),
+				 errhint("Pass schema or row_type, or use format => 'json'.")));
+}
+
+/* Id of a schema text, which is added when it is new. */
+static int32
+schema_id_of(const char *schema, const char *caller)
+{
+	Oid			types[] = {TEXTOID, BYTEAOID, TEXTOID};
+	Datum		values[3];
+	bytea	   *fingerprint = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+
+	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) schema, strlen(schema)) < 0 ||
+		pg_cryptohash_final(hash, (uint8 *) VARDATA(fingerprint),
+							PG_SHA256_DIGEST_LENGTH) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute the fingerprint of a schema")));
+	pg_cryptohash_free(hash);
+	SET_VARSIZE(fingerprint, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	values[0] = CStringGetTextDatum(schema);
+	values[1] = PointerGetDatum(fingerprint);
+	values[2] = CStringGetTextDatum(caller);
+	if (outbox_owner_execute("SELECT s.id FROM outbox.schema s"
+							 " WHERE s.fingerprint OPERATOR(pg_catalog.=) $2"
+							 " AND $1 IS NOT NULL AND $3 IS NOT NULL",
+							 3, types, values, NULL) == 0)
+		(void) outbox_owner_execute("INSERT INTO outbox.schema"
+									" (definition, fingerprint, created_by)"
+									" VALUES ($1, $2, $3) RETURNING id",
+									3, types, values, NULL);
+	return outbox_owner_result_int();
+}
+
+static int32
+add_route(const TypeDefinition *def, const char *caller)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID};
+	Datum		values[] = {
+		CStringGetTextDatum(def->name), CStringGetTextDatum(def->topic),
+		CStringGetTextDatum(def->format), CStringGetTextDatum(def->on_error),
+		Int32GetDatum(def->partitions), CStringGetTextDatum(caller)
+	};
+	const char *nulls = def->partitions == 0 ? "    n " : NULL;
+
+	(void) outbox_owner_execute("INSERT INTO outbox.route"
+								" (event_type, topic, format, on_error, partitions, created_by)"
+								" VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+								6, types, values, nulls);
+	return outbox_owner_result_int();
+}
+
+/* Store the definition's own row: insert when it has no id yet. */
+static int32
+store_definition(const TypeDefinition *def, Oid owner)
+{
+	Oid			types[] = {TEXTOID, INT4OID, INT4OID, OIDOID, TEXTOID, OIDOID,
+	INT4OID};
+	Datum		values[] = {
+		CStringGetTextDatum(def->name), Int32GetDatum(def->route_id),
+		Int32GetDatum(def->schema_id), ObjectIdGetDatum(def->row_type),
+		def->key == NULL ? (Datum) 0 : CStringGetTextDatum(def->key),
+		ObjectIdGetDatum(owner), Int32GetDatum(def->id)
+	};
+	char		nulls[] = "       ";
+
+	if (def->schema_id == 0)
+		nulls[2] = 'n';
+	if (!OidIsValid(def->row_type))
+		nulls[3] = 'n';
+	if (def->key == NULL)
+		nulls[4] = 'n';
+	(void) outbox_owner_execute(def->id == 0 ?
+								"INSERT INTO outbox.event_type_def"
+								" (name, route_id, schema_id, row_type, key_field, owner)"
+								" SELECT $1, $2, $3, $4, $5, $6 WHERE $7 IS NOT NULL"
+								" RETURNING id" :
+								"UPDATE outbox.event_type_def SET route_id = $2,"
+								" schema_id = $3, row_type = $4, key_field = $5"
+								" WHERE id OPERATOR(pg_catalog.=) $7"
+								" AND name OPERATOR(pg_catalog.=) $1 AND $6 IS NOT NULL"
+								" RETURNING id",
+								7, types, values, nulls);
+	return outbox_owner_result_int();
+}
+
+/* create_event_type(name, schema, row_type, topic, key, format, on_error, partitions) */
+Datum
+outbox_create_event_type(PG_FUNCTION_ARGS)
+{
+	TypeDefinition def = {
+		.name = text_argument(fcinfo, 0),
+		.format = "avro",
+		.on_error = "block"
+	};
+	Oid			owner = GetUserId();
+	char	   *caller = GetUserNameFromId(owner, false);
+	OutboxOwnerScope scope;
+	int32		id;
+
+	check_name(def.name);
+	def.topic = psprintf("%s%s", outbox_topic_prefix ? outbox_topic_prefix : "",
+						 DEFAULT_TOPIC);
+	take_options(fcinfo, &def);
+	check_options(&def);
+	(void) take_schema(fcinfo, &def);
+	check_format_and_schema(&def);
+
+	outbox_owner_begin(&scope);
+	outbox_owner_lock();
+	check_key(&def);
+	if (outbox_event_type_exists(def.name))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("event type \"%s\" already exists", def.name)));
+	if (def.schema != NULL)
+		def.schema_id = schema_id_of(def.schema, caller);
+	def.route_id = add_route(&def, caller);
+	id = store_definition(&def, owner);
+	outbox_owner_sync_access(owner);
+	outbox_owner_end(&scope);
+	PG_RETURN_INT32(id);
+}
+
+bool
+outbox_event_type_exists(const char *name)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+
+	return outbox_owner_execute("SELECT d.id, d.owner::pg_catalog.oid::pg_catalog.text"
+								" FROM outbox.event_type_def d"
+								" WHERE d.name OPERATOR(pg_catalog.=) $1",
+								1, types, values, NULL) > 0;
+}
+
+int32
+outbox_event_type_require_owner(const char *name, Oid caller, Oid *owner)
+{
+	check_name(name);
+	if (!outbox_event_type_exists(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("event type \"%s\" does not exist", name)));
+	*owner = atooid(outbox_owner_result_text(2));
+	if (!has_privs_of_role(caller, *owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of event type \"%s\"", name)));
+	return outbox_owner_result_int();
+}
+
+/* The definition as it is stored. */
+static void
+read_definition(TypeDefinition *def)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(def->id)};
+	char	   *value;
+
+	(void) outbox_owner_execute("SELECT d.route_id, d.schema_id::pg_catalog.text,"
+								" s.definition, d.row_type::pg_catalog.oid::pg_catalog.text,"
+								" r.topic, d.key_field, r.format, r.on_error,"
+								" r.partitions::pg_catalog.text"
+								" FROM outbox.event_type_def d"
+								" JOIN outbox.route r ON r.id OPERATOR(pg_catalog.=) d.route_id"
+								" LEFT JOIN outbox.schema s ON s.id OPERATOR(pg_catalog.=) d.schema_id"
+								" WHERE d.id OPERATOR(pg_catalog.=) $1",
+								1, types, values, NULL);
+	def->route_id = outbox_owner_result_int();
+	value = outbox_owner_result_text(2);
+	def->schema_id = value == NULL ? 0 : atoi(value);
+	def->schema = outbox_owner_result_text(3);
+	value = outbox_owner_result_text(4);
+	def->row_type = value == NULL ? InvalidOid : atooid(value);
+	def->topic = outbox_owner_result_text(5);
+	def->key = outbox_owner_result_text(6);
+	def->format = outbox_owner_result_text(7);
+	def->on_error = outbox_owner_result_text(8);
+	value = outbox_owner_result_text(9);
+	def->partitions = value == NULL ? 0 : atoi(value);
+}
+
+static bool
+same_route(const TypeDefinition *a, const TypeDefinition *b)
+{
+	return strcmp(a->topic, b->topic) == 0 &&
+		strcmp(a->format, b->format) == 0 &&
+		strcmp(a->on_error, b->on_error) == 0 &&
+		a->partitions == b->partitions;
+}
+
+/* alter_event_type(...): as create_event_type, null = keep, key '' = none */
+Datum
+outbox_alter_event_type(PG_FUNCTION_ARGS)
+{
+	TypeDefinition def = {.name = text_argument(fcinfo, 0)};
+	TypeDefinition old;
+	Oid			owner;
+	OutboxOwnerScope scope;
+	char	   *caller = GetUserNameFromId(GetUserId(), false);
+
+	outbox_owner_begin(&scope);
+	outbox_owner_lock();
+	def.id = outbox_event_type_require_owner(def.name, scope.caller, &owner);
+	read_definition(&def);
+	old = def;
+	take_options(fcinfo, &def);
+	check_options(&def);
+	(void) take_schema(fcinfo, &def);
+	check_format_and_schema(&def);
+	check_key(&def);
+	if (def.schema != NULL && def.schema_id == 0)
+		def.schema_id = schema_id_of(def.schema, caller);
+	if (!same_route(&def, &old))
+		def.route_id = add_route(&def, caller);
+	(void) store_definition(&def, owner);
+	outbox_owner_end(&scope);
+	PG_RETURN_VOID();
+}
+
+/* drop_event_type(name) */
+Datum
+outbox_drop_event_type(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_argument(fcinfo, 0);
+	Oid			owner;
+	OutboxOwnerScope scope;
+	Oid			types[] = {INT4OID};
+	Datum		values[1];
+	Oid		   *grantees;
+	uint64		ngrantees;
+
+	outbox_owner_begin(&scope);
+	outbox_owner_lock();
+	values[0] = Int32GetDatum(outbox_event_type_require_owner(name, scope.caller,
+															  &owner));
+	ngrantees = outbox_owner_execute("DELETE FROM outbox.event_type_grant"
+									 " WHERE event_type_id OPERATOR(pg_catalog.=) $1"
+									 " RETURNING grantee",
+									 1, types, values, NULL);
+	grantees = palloc((ngrantees + 1) * sizeof(Oid));
+	for (uint64 i = 0; i < ngrantees; i++)
+	{
+		bool		isnull;
+
+		grantees[i] = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
+													 SPI_tuptable->tupdesc, 1,
+													 &isnull));
+	}
+	(void) outbox_owner_execute("DELETE FROM outbox.event_type_def"
+								" WHERE id OPERATOR(pg_catalog.=) $1",
+								1, types, values, NULL);
+	grantees[ngrantees] = owner;
+	for (uint64 i = 0; i <= ngrantees; i++)
+		outbox_owner_sync_access(grantees[i]);
+	outbox_owner_end(&scope);
+	PG_RETURN_VOID();
+}
