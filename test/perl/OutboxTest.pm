@@ -84,6 +84,7 @@ max_replication_slots = 16
 max_wal_senders = 10
 max_worker_processes = 32
 max_prepared_transactions = 10
+restart_after_crash = on
 outbox.bootstrap_servers = '$servers'
 CONF
 	$node->append_conf('postgresql.conf', $opt{conf}) if defined $opt{conf};
