@@ -10,7 +10,7 @@ REVOKE ALL ON FUNCTION outbox.create_instance_slot() FROM PUBLIC;
 DO $$ BEGIN PERFORM outbox.create_instance_slot(); END $$;
 
 CREATE FUNCTION outbox.relay_rows(
-	OUT database_oid oid, OUT state text, OUT state_since timestamptz,
+	OUT datid oid, OUT state text, OUT state_since timestamptz,
 	OUT pid integer, OUT child_pid integer,
 	OUT published_lsn pg_lsn, OUT recorded_lsn pg_lsn,
 	OUT restart_lsn pg_lsn, OUT scanned_lsn pg_lsn,
@@ -39,9 +39,9 @@ REVOKE ALL ON FUNCTION outbox.topic_rows() FROM PUBLIC;
 -- Counters since the server started; sizes in bytes, lag in bytes of WAL and
 -- in milliseconds since the commit of the oldest unpublished event.
 CREATE VIEW outbox.stat_relay AS
-	SELECT d.datname AS database, r.*
+	SELECT d.datname, r.*
 	FROM outbox.relay_rows() r
-	LEFT JOIN pg_catalog.pg_database d ON d.oid = r.database_oid;
+	LEFT JOIN pg_catalog.pg_database d ON d.oid = r.datid;
 
 CREATE VIEW outbox.stat_topic AS
 	SELECT * FROM outbox.topic_rows();
@@ -66,7 +66,7 @@ BEGIN
 		RETURN;
 	END IF;
 	SELECT * INTO r FROM outbox.relay_rows() x
-	WHERE x.database_oid = (SELECT d.oid FROM pg_database d
+	WHERE x.datid = (SELECT d.oid FROM pg_database d
 							WHERE d.datname = current_database());
 	IF NOT FOUND THEN
 		state := 'stopped';
@@ -90,7 +90,7 @@ BEGIN
 	SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), s.restart_lsn)::bigint
 		INTO retained_wal_bytes
 	FROM pg_replication_slots s
-	WHERE s.slot_name = 'outbox_' || r.database_oid;
+	WHERE s.slot_name = 'outbox_' || r.datid;
 	pid := r.pid;
 	child_pid := r.child_pid;
 END
