@@ -72,22 +72,13 @@ wanted_database(Node *stmt)
 	}
 }
 
-/* A database made from a template may have the extension: look into it. */
-static void
-announce_database(const char *name)
-{
-	Oid			database = get_database_oid(name, true);
-
-	if (OidIsValid(database))
-		(void) outbox_state_claim(database);
-	outbox_state_wake_launcher();
-}
-
 static void
 after_statement(Node *stmt)
 {
+	/* A database made from a template may have the extension: look into it. */
 	if (IsA(stmt, CreatedbStmt))
-		announce_database(((CreatedbStmt *) stmt)->dbname);
+		outbox_state_note_database(get_database_oid(((CreatedbStmt *) stmt)->dbname,
+													true));
 	else if (IsA(stmt, TransactionStmt) &&
 			 ((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED)
 	{

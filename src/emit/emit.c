@@ -33,6 +33,7 @@
 #include "miscadmin.h"
 #include "record/wal_message.h"
 #include "replication/message.h"
+#include "state/state.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
 
@@ -255,6 +256,7 @@ outbox_emit(const OutboxEvent *event, pg_uuid_t *id)
 	msg.key_id = secret_id;
 	set_place(&msg, &context);
 	write_record(&msg, &context);
+	outbox_state_note_message();
 
 	error_context_stack = callback.previous;
 	pfree(value.data);

@@ -137,15 +137,17 @@ start_relay(OutboxRelayEntry *entry, const char *name)
 	}
 }
 
-/* Slot and entry of a database that is gone. */
+/*
+ * Slot and entry of a database that is gone.  A slot is made by a session in
+ * the database, so one that cannot be seen now was dropped, not just made.
+ */
 static void
 collect(OutboxRelayEntry *entry)
 {
 	if (outbox_slot_drop(entry->database))
 	{
-		ereport(LOG,
-				(errmsg("dropped the outbox slot of database %u, which is gone",
-						entry->database)));
+		ereport(DEBUG1,
+				(errmsg_internal("database %u is gone", entry->database)));
 		outbox_state_free(entry);
 	}
 }

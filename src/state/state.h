@@ -156,6 +156,9 @@ extern void outbox_state_note_message(void);
 
 /* This transaction creates or drops the extension: tell relay and launcher. */
 extern void outbox_state_note_extension(void);
+
+/* This transaction makes a database, which may be a copy of one of ours. */
+extern void outbox_state_note_database(Oid database);
 extern void outbox_state_wake_init(void);
 
 #endif							/* OUTBOX_STATE_H */

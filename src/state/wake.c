@@ -21,6 +21,7 @@
 /* Of the current top-level transaction; reset at its end. */
 static bool carries_message = false;
 static bool touches_extension = false;
+static Oid	new_database = InvalidOid;
 
 void
 outbox_state_note_message(void)
@@ -32,6 +33,12 @@ void
 outbox_state_note_extension(void)
 {
 	touches_extension = true;
+}
+
+void
+outbox_state_note_database(Oid database)
+{
+	new_database = database;
 }
 
 static void
@@ -54,6 +61,12 @@ xact_callback(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
+	if (OidIsValid(new_database) && event == XACT_EVENT_COMMIT)
+	{
+		(void) outbox_state_claim(new_database);
+		outbox_state_wake_launcher();
+	}
+	new_database = InvalidOid;
 	if (!carries_message && !touches_extension)
 		return;
 
