@@ -75,13 +75,16 @@ start_server() {
 	CONF
 	as_user "$instance" start "$run/server" "$work/demo.conf"
 }
-topic=shop.orders
+topic=shop.orders own_broker=1
 if [ -z "$bootstrap" ]; then
 	step "start a Kafka broker" start_broker
 	bootstrap=$(cat "$run/broker/bootstrap")
 else
+	"$python" -c 'import sys; from confluent_kafka.admin import AdminClient
+AdminClient({"bootstrap.servers": sys.argv[1], "log_level": 0}).list_topics(timeout=10)' "$bootstrap" 2>/dev/null ||
+		die "no Kafka broker answers at $bootstrap"
 	# somebody's broker may hold the topic of an earlier run
-	topic=shop.orders.$(date +%s)
+	topic=shop.orders.$(date +%s) own_broker=0
 fi
 step "start a PostgreSQL cluster" start_server
 # shellcheck disable=SC2046
@@ -144,7 +147,7 @@ jq -r '"  transactions committed       \(.committed)",
 	"  unknown outcomes of COMMIT   \(.unknown_outcomes), of which committed: \(.unknown_committed)"' "$work/logs/shop.out"
 
 published() {
-	query -c "SELECT pg_current_xact_id()" -c "SELECT outbox.wait_published('60 s')" || {
+	[ "$(query -c "SELECT pg_current_xact_id()" -c "SELECT outbox.wait_published('60 s')" | tail -1)" = t ] || {
 		query -x -c 'SELECT * FROM outbox.status()'
 		return 1
 	}
@@ -170,6 +173,7 @@ else
 	printf '\n%sThe invariants do not hold.%s\n' "$bad" "$off"
 	exit 1
 fi
+[ $own_broker = 1 ] || note "Left on $bootstrap: the topics $topic and outbox.position.*"
 
 if [ $keep = 1 ]; then
 	prefix=
