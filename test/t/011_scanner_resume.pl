@@ -125,5 +125,31 @@ SELECT min(scanned) = '$position', min(restart) >= '$restart', count(*) FILTER (
 	"t\nt|t|t",
 	'progress during catching up');
 
+# and what it reports then is a place to begin again, too: a second crash while
+# catching up after the first
+my @places = split /\n/,
+  $node->safe_psql(
+	'postgres', qq(
+SELECT count(*) > 0 FROM fake_scan('$start', '$start', max_records => 1);
+SELECT min(restart), scanned FROM fake_progress()
+ WHERE scanned > restart + 100000 GROUP BY 2 ORDER BY 2;
+)) =~ s/^t\n//r;
+my ($tried, $bad) = (0, 0);
+for (my $i = 0; $i < @places; $i += int(@places / 7) + 1)
+{
+	my ($from, $to) = split /\|/, $places[$i];
+	# the restart may also be lower than it needs to be
+	foreach my $restart ($from, $start)
+	{
+		my ($pairs, $wrong) = split /\|/,
+		  check_resume($node, $restart, position => $to);
+
+		$tried += $pairs;
+		$bad += $wrong;
+	}
+}
+cmp_ok($tried, '>', 1000, "$tried places reported while catching up");
+is($bad, 0, 'each of them gives the rest');
+
 $node->stop;
 done_testing();

@@ -203,6 +203,7 @@ scan(FakeSink *fake, int max_records, int follow_ms)
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												  follow_ms);
 
+	note_progress(fake);
 	for (;;)
 	{
 		bool		late = GetCurrentTimestamp() >= end;

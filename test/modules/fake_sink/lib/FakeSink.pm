@@ -124,7 +124,7 @@ sub scanned
 		   FROM fake_scan('$from', '$position', $memory, $step)");
 }
 
-# From every (restart, position) that a scan from there reports, record by
+# From every (restart, position) that a scan from (from, position) reports, record by
 # record, begin again: exactly the commits after the position must come out.
 # Reads to the same end each time.  Returns "pairs|wrong pairs|rows".
 sub check_resume
@@ -132,12 +132,13 @@ sub check_resume
 	my ($node, $from, %params) = @_;
 	my $memory = $params{memory} // 65536;
 	my $again = $params{again} // $memory;
+	my $position = $params{position} // $from;
 
 	return $node->safe_psql(
 		'postgres', qq(
 SET client_min_messages = warning;
 CREATE TEMP TABLE whole AS
-SELECT row_number() OVER () AS n, s.* FROM fake_scan('$from', '$from', $memory, 1) s;
+SELECT row_number() OVER () AS n, s.* FROM fake_scan('$from', '$position', $memory, 1) s;
 CREATE TEMP TABLE pair AS
 SELECT DISTINCT restart, scanned FROM fake_progress();
 CREATE TEMP TABLE result AS
