@@ -148,8 +148,8 @@ outbox_catalog_relation(const char *name)
 Oid
 outbox_catalog_owner(void)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID,
-										ObjectIdGetDatum(outbox_catalog_relation("event_type_def")));
+	Oid			relid = outbox_catalog_relation("event_type_def");
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))

@@ -139,7 +139,7 @@ check_size(const OutboxWalMessage *msg, const OutboxEventType *type)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("event of type \"%s\" is too large: %lld bytes",
 						type->name, (long long) size),
-				 errdetail("Key, headers and encoded value together may have %d bytes (outbox.max_event_size).",
+				 errdetail("The limit outbox.max_event_size is %d bytes for key, headers and encoded value.",
 						   outbox_max_event_size)));
 }
 

@@ -33,7 +33,7 @@ check_not_null(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("event payload must not be null"),
-				 errhint("An event says that something happened; use an empty object if there is nothing to add.")));
+				 errhint("Use an empty object if there is nothing to say.")));
 }
 
 /* Arguments: type, payload, key, headers, id. */

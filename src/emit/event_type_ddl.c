@@ -107,7 +107,7 @@ check_options(const TypeDefinition *def)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("on_error \"dead_letter\" is not supported by this version"),
-				 errhint("Use \"block\": the relay waits at an event that is refused for good and names it in its status.")));
+				 errhint("Use \"block\": the relay stands at a refused event and names it.")));
 	if (strcmp(def->on_error, "block") != 0)
 		throw_invalid("on_error", def->on_error, "Use \"block\".");
 	if (def->partitions < 0)
@@ -129,7 +129,7 @@ render_schema(const char *schema)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("schema of an event type must be an Avro record"),
-				 errhint("Wrap the value into {\"type\": \"record\", \"name\": ..., \"fields\": [...]}.")));
+				 errhint("Make the value a field of a record.")));
 	initStringInfo(&out);
 	outbox_avro_render(parsed, &out);
 	return pg_any_to_server(out.data, out.len, PG_UTF8);

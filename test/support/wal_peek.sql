@@ -59,6 +59,21 @@ BEGIN
 END
 $$;
 
+-- The records since start, as they are.
+CREATE FUNCTION wal_records(start pg_lsn) RETURNS SETOF bytea
+LANGUAGE plpgsql AS $$
+BEGIN
+	-- What was rolled back may not be flushed yet; this does.
+	PERFORM pg_switch_wal();
+	RETURN QUERY
+		SELECT decode(replace(substring(i.description FROM 'bytes\): (.*)$'), ' ', ''), 'hex')
+		FROM pg_get_wal_records_info(start, pg_current_wal_flush_lsn()) i
+		WHERE i.resource_manager = 'LogicalMessage'
+			AND i.description LIKE 'transactional, prefix "outbox"%'
+		ORDER BY i.start_lsn;
+END
+$$;
+
 CREATE FUNCTION wal_peek(start pg_lsn, OUT ordinal bigint, OUT route bigint,
 	OUT schema bigint, OUT partition bigint, OUT "timestamp" bigint,
 	OUT topic text, OUT key text, OUT headers text, OUT payload bytea,
@@ -67,16 +82,7 @@ RETURNS SETOF record LANGUAGE plpgsql AS $$
 DECLARE
 	record bytea;
 BEGIN
-	-- a flush of everything inserted so far
-	PERFORM pg_logical_emit_message(false, 'wal_peek', '');
-	PERFORM pg_switch_wal();
-	FOR record IN
-		SELECT decode(replace(substring(i.description FROM 'bytes\): (.*)$'), ' ', ''), 'hex')
-		FROM pg_get_wal_records_info_till_end_of_wal(start) i
-		WHERE i.resource_manager = 'LogicalMessage'
-			AND i.description LIKE 'transactional, prefix "outbox"%'
-		ORDER BY i.start_lsn
-	LOOP
+	FOR record IN SELECT * FROM wal_records(start) LOOP
 		ordinal := peek_int(record, 8, 4);
 		route := peek_int(record, 12, 4);
 		schema := peek_int(record, 16, 4);
