@@ -30,6 +30,8 @@
 #define DATA_FRAME_SIZE		(128 * 1024)	/* bytes; a frame is closed here */
 #define MAX_PENDING			(1024 * 1024)	/* bytes waiting for the socket */
 #define FORGERY_LOG_INTERVAL 60000	/* ms */
+#define MAX_AGE				5000	/* ms a Kafka transaction is filled */
+#define AGE_CHECK			256 /* events between looks at the clock */
 #define WIRE_PREFIX_SIZE	5	/* Confluent wire format: 0, schema id */
 
 /* End the DATA frame being filled and hand it to the socket. */
@@ -124,6 +126,8 @@ count_event(OutboxRelay *relay, uint32 topic, const OutboxWalMessage *msg)
 		batch->topic_bytes = sums;
 		batch->ntopics = n;
 	}
+	if (batch->events == 0)
+		batch->opened_ms = outbox_monotonic_ms();
 	batch->topic_events[topic]++;
 	batch->topic_bytes[topic] += bytes;
 	batch->events++;
@@ -181,12 +185,27 @@ authentic(OutboxRelay *relay, const char *data, Size len)
 	return true;
 }
 
+/*
+ * Whether what is open must be committed before the broker's transaction
+ * timeout (15 s) ends it: then trying again would never get any further.
+ */
+static bool
+overdue(OutboxRelay *relay)
+{
+	OutboxBatch *batch = relay->open;
+
+	return batch->events > 0 &&
+		outbox_monotonic_ms() - batch->opened_ms > MAX_AGE;
+}
+
 /* The rest of a transaction that is too large for one Kafka transaction. */
 static void
 split_batch(OutboxRelay *relay)
 {
 	OutboxSourceProgress progress;
 
+	if (relay->part == 0)
+		relay->part = 1;		/* not foreseen: its events are not marked */
 	while (!outbox_batch_can_close(relay))
 		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
 	relay->source->progress(relay->source, &progress);
@@ -228,7 +247,9 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 							"message at %X/%X names route %u, which is not in outbox.route",
 							LSN_FORMAT_ARGS(lsn), msg.route_id);
 
-	if (relay->part > 0 && relay->in_part >= outbox_max_kafka_txn_events)
+	if ((relay->part > 0 && relay->in_part >= outbox_max_kafka_txn_events) ||
+		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
+		 overdue(relay)))
 		split_batch(relay);
 	topic = msg.topic == NULL ? route->topic_index :
 		outbox_routes_topic(msg.topic, msg.topic_len, route->partitions);
@@ -284,8 +305,9 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 	outbox_gate_pass(relay, txn);
 
 	/* A database transaction never spans Kafka transactions if it can fit. */
-	if (relay->open->events > 0 &&
-		relay->open->events + txn->messages > outbox_max_kafka_txn_events)
+	if (overdue(relay) ||
+		(relay->open->events > 0 &&
+		 relay->open->events + txn->messages > outbox_max_kafka_txn_events))
 		close_full_batch(relay);
 
 	relay->full_xid = widen_xid(txn->xid);
@@ -323,7 +345,7 @@ publish_commit(OutboxSink *sink, const OutboxTxn *txn)
 	}
 	relay->part = 0;
 	if (batch->events >= outbox_batch_events ||
-		batch->bytes / 1024 >= outbox_batch_bytes)
+		batch->bytes / 1024 >= outbox_batch_bytes || overdue(relay))
 		close_full_batch(relay);
 }
 

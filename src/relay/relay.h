@@ -28,6 +28,7 @@ typedef struct OutboxBatch
 	uint64		bytes;
 	uint32		transactions;
 	uint32		splits;
+	int64		opened_ms;		/* monotonic: its first event */
 	TimestampTz oldest_commit;	/* of its first transaction, 0 = no events */
 	TimestampTz newest_commit;
 	OutboxPosition position;	/* set when closed */
