@@ -259,7 +259,8 @@ encode_default(Walk *w, AvroNode *node, const AvroJson *json,
 			if (!ok && w->error->kind == OUTBOX_AVRO_BAD_SCHEMA &&
 				w->error->hint[0] == '\0')
 				strcpy(w->error->hint,
-					   "The default of a union fits its first branch; put that branch first.");
+					   "The default of a union fits its first branch; put "
+					   "that branch first.");
 			break;
 	}
 	w->depth--;
@@ -292,7 +293,7 @@ resolve_field(AvroField *field, const AvroPath *path,
 	return true;
 }
 
-/* Work out the defaults of one record's fields. */
+/* Work out the defaults of one record's fields; path leads to "fields". */
 bool
 avro_defaults_resolve(AvroNode *record, const AvroPath *path,
 					  OutboxAvroError *error)
@@ -300,7 +301,8 @@ avro_defaults_resolve(AvroNode *record, const AvroPath *path,
 	for (int i = 0; i < record->field_count; i++)
 	{
 		AvroField  *field = &record->fields[i];
-		AvroPath	here = {path, field->name, (int) strlen(field->name), 0};
+		AvroPath	element = {path, NULL, 0, i};
+		AvroPath	here = {&element, "default", 7, 0};
 
 		if (field->default_json != NULL &&
 			!resolve_field(field, &here, error, 0))

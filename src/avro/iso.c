@@ -222,9 +222,18 @@ avro_iso_timestamp(const char *s, size_t len, bool millis, bool zone,
 	if (r.p != r.end)
 		return AVRO_ISO_SYNTAX;
 
-	/* years of nine digits overflow; the sum may as well */
+	/*
+	 * Years of nine digits overflow; the sum may as well.  Before 1970 count
+	 * from the day's end, or the first moment of all would overflow too.
+	 */
+	clock -= offset * unit;
+	if (days < 0)
+	{
+		days++;
+		clock -= SECONDS_PER_DAY * unit;
+	}
 	if (pg_mul_s64_overflow(days, SECONDS_PER_DAY * unit, value) ||
-		pg_add_s64_overflow(*value, clock - offset * unit, value))
+		pg_add_s64_overflow(*value, clock, value))
 		return AVRO_ISO_RANGE;
 	return AVRO_ISO_OK;
 }

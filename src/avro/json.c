@@ -349,7 +349,8 @@ avro_json_parse(const char *text, size_t len, OutboxAvroError *error)
 				  outbox_compat_json_detail(result, lex), "not valid JSON");
 	else if (state.bad_escape)
 		avro_fail(error, OUTBOX_AVRO_BAD_JSON, &root,
-				  "\"\\u\" must be followed by four hexadecimal digits, and surrogates come in pairs.",
+				  "\"\\u\" must be followed by four hexadecimal digits, and "
+				  "surrogates come in pairs.",
 				  "not valid JSON");
 	else if (state.nul_key)
 		avro_fail(error, OUTBOX_AVRO_BAD_JSON, &root, NULL,

@@ -99,7 +99,9 @@ parse_reference(Parser *p, const char *name, const char *name_space,
 		return new_node(p, (AvroType) primitive);
 	found = find_named(p, full_name(name, name_space));
 	if (found == NULL)
-		BAD(path, "Types are primitive, or the name of a record, enum or fixed defined earlier in the schema.",
+		BAD(path,
+				"Types are primitive, or the name of a record, enum or fixed "
+				"defined earlier in the schema.",
 			"unknown type \"%s\"", name);
 	return found;
 }
@@ -164,7 +166,9 @@ parse_aliases(Parser *p, const AvroJson *json, const char *name_space,
 			return BAD(&item, NULL, "an alias must be a string");
 		if (name_space == NULL ? !avro_name_ok(alias, strlen(alias)) :
 			!avro_fullname_ok(alias))
-			return BAD(&item, "Names start with a letter or underscore and hold letters, digits and underscores only.",
+			return BAD(&item,
+					"Names start with a letter or underscore and hold "
+					"letters, digits and underscores only.",
 					   "invalid alias \"%s\"", alias);
 		(*aliases)[(*count)++] = name_space == NULL ? alias :
 			full_name(alias, name_space);
@@ -176,7 +180,9 @@ static bool
 check_name(Parser *p, const char *name, const AvroPath *path, bool dots)
 {
 	if (dots ? !avro_fullname_ok(name) : !avro_name_ok(name, strlen(name)))
-		return BAD(path, "Names start with a letter or underscore and hold letters, digits and underscores only.",
+		return BAD(path,
+				"Names start with a letter or underscore and hold letters, "
+				"digits and underscores only.",
 				   "invalid name \"%s\"", name);
 	return true;
 }
@@ -476,7 +482,9 @@ parse_union(Parser *p, const AvroJson *json, const char *name_space,
 	{
 		AvroPath	item = element(path, repeated);
 
-		BAD(&item, "Only records, enums and fixed types of different names may occur more than once.",
+		BAD(&item,
+				"Only records, enums and fixed types of different names may "
+				"occur more than once.",
 			"the union has type \"%s\" twice",
 			avro_branch_name(node->branches[repeated]));
 		return NULL;
@@ -616,25 +624,33 @@ resolve_zero_size(AvroNode *node)
 static bool
 finish_node(Parser *p, AvroNode *node, bool *seen, const AvroPath *path)
 {
+	AvroPath	fields = member(path, "fields");
+	AvroPath	items = member(path, node->type == AVRO_TYPE_ARRAY ?
+							   "items" : "values");
+
 	if (seen[node->id])
 		return true;
 	seen[node->id] = true;
 	for (int i = 0; i < node->field_count; i++)
 	{
-		AvroPath	here = {path, node->fields[i].name,
-		(int) strlen(node->fields[i].name), 0};
+		AvroPath	field = element(&fields, i);
+		AvroPath	type = member(&field, "type");
 
-		if (!finish_node(p, node->fields[i].type, seen, &here))
+		if (!finish_node(p, node->fields[i].type, seen, &type))
 			return false;
 	}
 	for (int i = 0; i < node->branch_count; i++)
-		if (!finish_node(p, node->branches[i], seen, path))
+	{
+		AvroPath	branch = element(path, i);
+
+		if (!finish_node(p, node->branches[i], seen, &branch))
 			return false;
-	if (node->items != NULL && !finish_node(p, node->items, seen, path))
+	}
+	if (node->items != NULL && !finish_node(p, node->items, seen, &items))
 		return false;
 	resolve_zero_size(node);
 	if (node->type == AVRO_TYPE_RECORD)
-		return avro_defaults_resolve(node, path, p->error);
+		return avro_defaults_resolve(node, &fields, p->error);
 	return true;
 }
 

@@ -36,12 +36,12 @@ avro_path_append(StringInfo out, const AvroPath *path)
 	const AvroPath *chain[64];
 	int			n = 0;
 
-	/* The innermost 64 levels say enough. */
+	/* The innermost 64 levels say enough: "$..name" as in JSONPath. */
 	for (; path != NULL && path->parent != NULL && n < lengthof(chain);
 		 path = path->parent)
 		chain[n++] = path;
 	appendStringInfoString(out, path != NULL && path->parent != NULL ?
-						   "..." : "$");
+						   "$." : "$");
 	while (n-- > 0)
 	{
 		const AvroPath *p = chain[n];

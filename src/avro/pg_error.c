@@ -45,7 +45,7 @@ outbox_avro_throw(const OutboxAvroError *error)
 		case OUTBOX_AVRO_TOO_DEEP:
 			ereport(ERROR,
 					(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
-					 errmsg("Avro schema or value is too deep: %s", message)));
+					 errmsg("schema or value is too deep for Avro at %s: %s", path, message)));
 			break;
 		case OUTBOX_AVRO_BAD_SCHEMA:
 			break;

@@ -15,7 +15,6 @@
 
 #include "access/htup_details.h"
 #include "avro/pg_model.h"
-#include "catalog/catalog.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -259,13 +258,15 @@ outbox_decode_framed_sql(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("value is not framed Avro"),
-				 errdetail("It must begin with a zero byte and a schema id of four bytes.")));
+				 errdetail(
+						"It must begin with a zero byte and a schema id of "
+						"four bytes.")));
 	id = (uint32) data[1] << 24 | (uint32) data[2] << 16 |
 		(uint32) data[3] << 8 | data[4];
 	e = find_entry(cache, NULL, 0, id);
 	if (e == NULL)
 	{
-		char	   *definition = outbox_catalog_schema(id);
+		char	   *definition = avro_stored_schema(id);
 
 		if (definition == NULL)
 			ereport(ERROR,

@@ -269,7 +269,8 @@ write_duration(JbWriter *w, const AvroNode *node, const JsonbContainer *object,
 			AvroPath	here = {path, key.p, key.len, 0};
 
 			avro_value_error(&here, ERRCODE_INVALID_TEXT_REPRESENTATION, NULL,
-							 "a duration has \"months\", \"days\" and \"milliseconds\" only");
+							 "a duration has \"months\", \"days\" and "
+							 "\"milliseconds\" only");
 		}
 		which[i] = n;
 	}
@@ -348,7 +349,9 @@ avro_jb_write(JbWriter *w, const AvroNode *node, const JbRef *value,
 		case JENTRY_ISNULL:
 			if (node->type != AVRO_TYPE_NULL)
 				avro_value_error(path, ERRCODE_NULL_VALUE_NOT_ALLOWED,
-								 "Leave the member out to get the field's default, or make its type a union with \"null\" in the schema.",
+								 "Leave the member out to get the field's "
+								 "default, or make its type a union with "
+								 "\"null\" in the schema.",
 								 "expected %s, got null",
 								 avro_scalar_wanted(node));
 			return;

@@ -52,6 +52,9 @@ extern void avro_numeric_put_decimal(const AvroDigits *d,
 extern AvroNumericResult avro_numeric_double(Numeric number, double *value);
 extern AvroNumericResult avro_numeric_float(Numeric number, float *value);
 
+/* pg_stored.c: definition of a schema id, palloc'd; NULL: unknown */
+extern char *avro_stored_schema(uint32 id);
+
 /* pg_jsonb.c */
 extern void avro_jsonb_put_at(const OutboxAvroJsonPlan *plan, Jsonb *value,
 							  StringInfo out, const AvroPath *path);

@@ -128,7 +128,8 @@ put_array(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 
 	if (ARR_NDIM(array) > 1)
 		avro_value_error(path, ERRCODE_ARRAY_SUBSCRIPT_ERROR,
-						 "Avro arrays have one dimension; use an array of a composite type that holds an array.",
+						 "Avro arrays have one dimension; use an array of a "
+						 "composite type that holds an array.",
 						 "the array has %d dimensions", ARR_NDIM(array));
 	if (count > 0)
 		avro_put_long(out, count);
@@ -255,7 +256,9 @@ misfit(Form_pg_attribute att, const AvroNode *node, const AvroPath *path)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of type %s does not fit the Avro schema at %s: expected %s",
+			 errmsg(
+					"column \"%s\" of type %s does not fit the Avro schema at "
+					"%s: expected %s",
 					NameStr(att->attname),
 					format_type_with_typemod(att->atttypid, att->atttypmod),
 					place.data, wanted),
@@ -301,7 +304,9 @@ avro_row_plan(const OutboxAvroSchema *schema, const AvroNode *record,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("column \"%s\" has no field in Avro record \"%s\"",
 							NameStr(att->attname), record->fullname),
-					 errhint("Add field \"%s\" to the schema, or leave the column out of the row.",
+					 errhint(
+							"Add field \"%s\" to the schema, or leave the "
+							"column out of the row.",
 							 name)));
 		if (plan->column[field] >= 0)
 			ereport(ERROR,
@@ -325,7 +330,9 @@ avro_row_plan(const OutboxAvroSchema *schema, const AvroNode *record,
 		if (plan->column[i] < 0 && !record->fields[i].has_default)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("field \"%s\" of Avro record \"%s\" has neither a column nor a default",
+					 errmsg(
+							"field \"%s\" of Avro record \"%s\" has neither a "
+							"column nor a default",
 							record->fields[i].name, record->fullname)));
 	return plan;
 }

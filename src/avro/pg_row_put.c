@@ -34,6 +34,8 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/float.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -178,10 +180,34 @@ put_jsonb_text(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 }
 
 static void
+set_plain(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * One text per value, whatever the session's settings are (ranges of dates,
+ * floats): those that output functions look at are set aside meanwhile.
+ */
+static void
 put_output(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 {
-	char	   *text = OutputFunctionCall(&op->output, value);
+	bool		plain = DateStyle == USE_ISO_DATES &&
+		IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits >= 1;
+	int			level = 0;
+	char	   *text;
 
+	if (!plain)
+	{
+		level = NewGUCNestLevel();
+		set_plain("datestyle", "ISO");
+		set_plain("intervalstyle", "postgres");
+		set_plain("extra_float_digits", "3");
+	}
+	text = OutputFunctionCall(&op->output, value);
+	if (!plain)
+		AtEOXact_GUC(true, level);
 	avro_scalar_put_string(text, (int) strlen(text), out);
 	pfree(text);
 }
@@ -318,7 +344,9 @@ put_micros(RowOp *op, int64 micros, StringInfo out, const AvroPath *path)
 		case AVRO_LOGICAL_LOCAL_TIMESTAMP_MILLIS:
 			if (micros % 1000 != 0)
 				avro_value_error(path, ERRCODE_DATETIME_FIELD_OVERFLOW,
-								 "Nothing is rounded: use the type's -micros form in the schema, or date_trunc('milliseconds', ...).",
+								 "Nothing is rounded: use the type's -micros "
+								 "form in the schema, or "
+								 "date_trunc('milliseconds', ...).",
 								 "the value is finer than %s holds",
 								 avro_scalar_wanted(op->node));
 			micros /= 1000;
@@ -537,7 +565,7 @@ find_time(RowOp *op, const AvroNode *node, Oid type)
 	}
 }
 
-/* Every type has a way into a plain string. */
+/* Every type has a way into a plain string, but bytea. */
 static int
 find_string(RowOp *op, Oid type)
 {
@@ -564,6 +592,8 @@ find_string(RowOp *op, Oid type)
 			return choose(op, put_timestamp, 8);
 		case INTERVALOID:
 			return choose(op, put_interval, 8);
+		case BYTEAOID:
+			return AVRO_ROW_NO_WAY;
 		default:
 			break;
 	}

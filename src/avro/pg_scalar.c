@@ -161,14 +161,16 @@ iso_error(AvroIsoResult result, const AvroNode *node, const char *s, int len,
 	{
 		case AVRO_ISO_PRECISION:
 			avro_value_error(path, ERRCODE_DATETIME_FIELD_OVERFLOW,
-							 "Nothing is rounded: give fewer digits, or use the type's -micros form in the schema.",
+							 "Nothing is rounded: give fewer digits, or use "
+							 "the type's -micros form in the schema.",
 							 "\"%s\" is finer than %s holds", shown, type);
 		case AVRO_ISO_RANGE:
 			avro_value_error(path, ERRCODE_DATETIME_FIELD_OVERFLOW, NULL,
 							 "\"%s\" is out of range for %s", shown, type);
 		case AVRO_ISO_ZONE_MISSING:
 			avro_value_error(path, ERRCODE_INVALID_DATETIME_FORMAT,
-							 "Append \"Z\" or an offset such as \"+02:00\", or use the type's local- form in the schema.",
+							 "Append \"Z\" or an offset such as \"+02:00\", "
+							 "or use the type's local- form in the schema.",
 							 "\"%s\" has no offset from UTC, which %s needs",
 							 shown, type);
 		case AVRO_ISO_ZONE_GIVEN:
@@ -177,7 +179,9 @@ iso_error(AvroIsoResult result, const AvroNode *node, const char *s, int len,
 							 shown, type);
 		default:
 			avro_value_error(path, ERRCODE_INVALID_DATETIME_FORMAT,
-							 "Write it in ISO 8601, such as \"2024-02-29\", \"23:59:59.5\" or \"2024-02-29T23:59:59.5Z\"; or as a number in the type's unit.",
+							 "Write it in ISO 8601, such as \"2024-02-29\", "
+							 "\"23:59:59.5\" or \"2024-02-29T23:59:59.5Z\"; "
+							 "or as a number in the type's unit.",
 							 "\"%s\" is no %s", shown, type);
 	}
 }
@@ -244,7 +248,8 @@ put_bytes_text(const AvroNode *node, const char *s, int len, StringInfo out,
 	bytes = base64_length(s, len);
 	if (bytes < 0)
 		avro_value_error(path, ERRCODE_INVALID_TEXT_REPRESENTATION,
-						 "Bytes are written as base64 with padding: encode(value, 'base64') without line breaks.",
+						 "Bytes are written as base64 with padding: "
+						 "encode(value, 'base64') without line breaks.",
 						 "the string is not base64");
 	if (node->type == AVRO_TYPE_FIXED)
 	{
@@ -300,7 +305,8 @@ avro_scalar_put_text(const AvroNode *node, const char *s, int len,
 		case AVRO_TYPE_DOUBLE:
 			if (!special_float(s, len, &d))
 				avro_value_error(path, ERRCODE_DATATYPE_MISMATCH,
-								 "As strings only \"NaN\", \"Infinity\" and \"-Infinity\" are allowed.",
+								 "As strings only \"NaN\", \"Infinity\" and "
+								 "\"-Infinity\" are allowed.",
 								 "expected %s, got a string",
 								 avro_type_name(node->type));
 			if (node->type == AVRO_TYPE_FLOAT)
@@ -390,7 +396,8 @@ numeric_error(AvroNumericResult result, const AvroNode *node, Numeric number,
 	{
 		case AVRO_NUMERIC_FRACTION:
 			avro_value_error(path, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-							 "Nothing is rounded: round the value, or choose a type that holds it.",
+							 "Nothing is rounded: round the value, or choose "
+							 "a type that holds it.",
 							 node->logical == AVRO_LOGICAL_DECIMAL ?
 							 "%s has more decimal places than %s holds" :
 							 "%s is not integral, as %s must be", text, type);

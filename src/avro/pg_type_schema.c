@@ -156,7 +156,9 @@ check_collision(List **seen, char *mapped, const char *name, const char *what)
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("%ss \"%s\" and \"%s\" would both have the Avro name \"%s\"",
 							what, pair[1], name, mapped),
-					 errhint("Avro names hold letters, digits and underscores only; rename one of them.")));
+					 errhint(
+							"Avro names hold letters, digits and underscores "
+							"only; rename one of them.")));
 	}
 	{
 		char	  **pair = palloc(2 * sizeof(char *));
@@ -272,7 +274,8 @@ put_numeric(Writer *w, int32 typmod)
 		return;
 	}
 	appendStringInfo(w->out,
-					 "{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":%d,\"scale\":%d}",
+					 "{\"type\":\"bytes\",\"logicalType\":\"decimal\","
+					 "\"precision\":%d,\"scale\":%d}",
 					 precision, scale);
 }
 
@@ -333,15 +336,15 @@ put_type(Writer *w, Oid type, int32 typmod, const char *name)
 	}
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type with oid %u does not exist", type)));
+		elog(ERROR, "cache lookup failed for type %u", type);
 	form = (Form_pg_type) GETSTRUCT(tuple);
 	if (form->typtype == TYPTYPE_PSEUDO)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("type %s has no Avro schema", format_type_be(type)),
-				 errhint("Create a composite type with CREATE TYPE ... AS and use that.")));
+				 errhint(
+						"Create a composite type with CREATE TYPE ... AS and "
+						"use that.")));
 	if (form->typtype == TYPTYPE_COMPOSITE)
 		put_record(w, type, form, name);
 	else if (form->typtype == TYPTYPE_ENUM)
@@ -359,6 +362,10 @@ outbox_avro_schema_of_type(Oid type, int32 typmod, const char *name,
 	Writer		w = {&text, name_space, NIL};
 	OutboxAvroSchema *schema;
 
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type with oid %u does not exist", type)));
 	initStringInfo(&text);
 	put_type(&w, type, typmod, name);
 
