@@ -203,16 +203,15 @@ produce_event(OutboxSession *session, OutboxBatch *batch, OutboxCursor *at)
 		return true;
 	}
 	rd_kafka_headers_destroy(message.headers);
-	if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+	if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL &&
+		!batch_handle(session, batch)->broken)	/* or the main loop tells why */
 	{
 		OutboxResult result;
 
-		if (!outbox_handle_trouble(batch_handle(session, batch), &result))
-			outbox_result_set(&result, outbox_error_class(err), err,
-							  "could not produce %zu bytes to topic \"%s\": %s",
-							  message.value_len,
-							  session->topics[message.topic],
-							  rd_kafka_err2str(err));
+		outbox_result_set(&result, outbox_error_class(err), err,
+						  "could not produce %zu bytes to topic \"%s\": %s",
+						  message.value_len, session->topics[message.topic],
+						  rd_kafka_err2str(err));
 		outbox_session_fail(session, OUTBOX_FRAME_DATA, &result,
 							batch->number, message.topic);
 	}
@@ -311,7 +310,9 @@ outbox_batch_commit(OutboxSession *session, const char *body, size_t len)
 		err = produce_position(session, batch->producer->handle,
 							   batch - session->batches, position,
 							   position_len);
-		if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+		if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL ||
+			(err != RD_KAFKA_RESP_ERR_NO_ERROR &&
+			 batch->producer->handle->broken))
 			return false;
 		if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
 			fail_batch(session, OUTBOX_FRAME_COMMIT, outbox_error_class(err),

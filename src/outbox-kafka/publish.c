@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #define IDLE_WAIT	1000		/* ms */
+#define REASON_WAIT	400
 
 static void
 leave_on_signal(int signo)
@@ -110,12 +111,21 @@ do_frame(OutboxSession *session)
 	return done;
 }
 
+/*
+ * A producer broke.  When only its transaction did, the delivery report that
+ * says why, and for which topic, is behind the log line: wait for it a little.
+ */
 static void
 check_handles(OutboxSession *session)
 {
 	OutboxResult result;
 
-	if (!session->failed && outbox_producer_trouble(session, &result))
+	if (session->failed || !outbox_producer_trouble(session, &result))
+		return;
+	if (session->trouble_ms == 0)
+		session->trouble_ms = outbox_now_ms();
+	if (result.class != OUTBOX_UNKNOWN ||
+		outbox_now_ms() - session->trouble_ms >= REASON_WAIT)
 		outbox_session_fail(session, 0, &result, 0, OUTBOX_NO_TOPIC);
 }
 
@@ -148,7 +158,8 @@ take_turn(OutboxSession *session)
 static int
 wait_time(const OutboxSession *session)
 {
-	int64		wait = IDLE_WAIT;
+	int64		wait = session->trouble_ms != 0 && !session->failed ?
+		REASON_WAIT / 4 : IDLE_WAIT;
 
 	if (session->position_due_ms != 0)
 		wait = Min(wait, session->position_due_ms - outbox_now_ms());

@@ -76,6 +76,7 @@ typedef struct OutboxSession
 	bool		waiting;		/* a request is not answered yet: later frames
 								 * stay in the link */
 	int64		next_probe_ms;
+	int64		trouble_ms;		/* when a producer was seen broken, 0 = none */
 
 	/* PUT_RECORD under way */
 	_Atomic int put_state;		/* OutboxPutState */
