@@ -201,7 +201,7 @@ part_isolation() {
 	done
 }
 
-step "look for packages" "$root/test/support/setup"
+step "packages (minutes, the first time)" "$root/test/support/setup"
 ensure_reachable "$@"
 private_server
 prepare_run

@@ -58,7 +58,7 @@ if [ $stop = 1 ]; then exit; fi
 # ---------------------------------------------------------------- preparation
 began=$SECONDS
 say "Preparing"
-step "look for packages" "$root/test/support/setup"
+step "packages (minutes, the first time)" "$root/test/support/setup"
 ensure_reachable "${arguments[@]}"
 private_server
 prepare_run

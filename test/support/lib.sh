@@ -50,7 +50,9 @@ background() {
 	while kill -0 "$current" 2>/dev/null; do
 		sleep 0.2
 		ticks=$((ticks + 1))
-		[ $((ticks % 50)) = 0 ] && echo "  ... $title ($((SECONDS - began)) s)"
+		if [ $((ticks % 50)) = 0 ]; then
+			echo "  ... $title ($((SECONDS - began)) s): $(tail -1 "$log" | tr -cd '[:print:]' | cut -c1-60)"
+		fi
 		if [ "$limit" != 0 ] && [ $((SECONDS - began)) -ge "$limit" ]; then
 			echo "# no end within $limit s: stopped" >>"$log"
 			end_group "$current"
