@@ -74,7 +74,8 @@ SELECT outbox.emit('order', '{}');
 RESET ROLE;
 
 -- a role that may create but does not own
-CREATE ROLE regress_outbox_other IN ROLE regress_outbox_apps;
+CREATE ROLE regress_outbox_other;
+GRANT USAGE ON SCHEMA outbox TO regress_outbox_other;
 GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer)
 	TO regress_outbox_other;
 SET ROLE regress_outbox_other;
@@ -86,6 +87,19 @@ SELECT outbox.revoke_emit('order', 'regress_outbox_apps');
 SELECT outbox.drop_event_type('other');
 -- creating goes on being possible after the last one was dropped
 SELECT outbox.create_event_type('other', format => 'json') IS NOT NULL AS ok;
+RESET ROLE;
+-- SECURITY DEFINER does not lend the caller's ownership to the function's owner
+CREATE SCHEMA trap AUTHORIZATION regress_outbox_other;
+SET ROLE regress_outbox_other;
+CREATE FUNCTION trap.take() RETURNS void LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp AS $$ SELECT outbox.grant_emit('order', 'regress_outbox_other') $$;
+GRANT USAGE ON SCHEMA trap TO public;
+SET ROLE regress_outbox_team;
+SELECT trap.take();
+RESET ROLE;
+SELECT trap.take();
+DROP SCHEMA trap CASCADE;
+SET ROLE regress_outbox_other;
 SELECT outbox.drop_event_type('other');
 RESET ROLE;
 
@@ -96,15 +110,11 @@ CREATE FUNCTION app.place() RETURNS boolean LANGUAGE sql SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp AS $$ SELECT outbox.emit('order', '{}') IS NOT NULL $$;
 CREATE FUNCTION app.place_audit() RETURNS boolean LANGUAGE sql SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp AS $$ SELECT outbox.emit('audit', '{}') IS NOT NULL $$;
-CREATE FUNCTION app.take() RETURNS void LANGUAGE sql SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp AS $$ SELECT outbox.grant_emit('order', 'regress_outbox_app') $$;
 GRANT USAGE ON SCHEMA app TO public;
 SET ROLE regress_outbox_stranger;
 SELECT app.place();
 RESET ROLE;
 SELECT app.place_audit();
--- the owner of the extension calls it: still the function owner's rights
-SELECT app.take();
 
 -- a view or trigger of the grantee does not lend more either
 SET ROLE regress_outbox_app;
