@@ -149,6 +149,7 @@ outbox_wal_reader_begin(OutboxWalReader *reader, XLogRecPtr lsn)
 	if (lsn % XLOG_BLCKSZ == 0)
 		lsn += XLogSegmentOffset(lsn, wal_segment_size) == 0 ?
 			SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+	Assert(XRecOffIsValid(lsn));
 	reader->wanted = InvalidXLogRecPtr;
 	XLogBeginRead(reader->state, lsn);
 }
