@@ -31,7 +31,7 @@
 
 typedef struct MergeCursor
 {
-	OutboxPendingCursor cursor; /* stands at its next message */
+	OutboxMessageCursor cursor; /* stands at its next message */
 	struct MergeCursor *next;
 } MergeCursor;
 
@@ -105,10 +105,10 @@ outbox_merge_add(OutboxMerge *merge, OutboxPendingXid *entry)
 		merge->allocated = n;
 	}
 	if (merge->count > 0 &&
-		merge->entries[merge->count - 1]->first > entry->first)
+		merge->entries[merge->count - 1]->messages.first > entry->messages.first)
 		merge->sorted = false;
 	merge->entries[merge->count++] = entry;
-	merge->messages += entry->messages;
+	merge->messages += entry->messages.count;
 }
 
 uint64
@@ -132,8 +132,8 @@ outbox_merge_entry(const OutboxMerge *merge, int i)
 static int
 compare_first(const void *a, const void *b)
 {
-	XLogRecPtr	left = (*(OutboxPendingXid *const *) a)->first;
-	XLogRecPtr	right = (*(OutboxPendingXid *const *) b)->first;
+	XLogRecPtr	left = (*(OutboxPendingXid *const *) a)->messages.first;
+	XLogRecPtr	right = (*(OutboxPendingXid *const *) b)->messages.first;
 
 	return left < right ? -1 : left > right;
 }
@@ -162,7 +162,7 @@ open_due_entry(OutboxMerge *merge)
 		return;
 	entry = merge->entries[merge->next_entry];
 	if (merge->active != NULL &&
-		merge->active->cursor.message.start < entry->first)
+		merge->active->cursor.message.start < entry->messages.first)
 		return;
 	merge->next_entry++;
 
@@ -171,8 +171,8 @@ open_due_entry(OutboxMerge *merge)
 		merge->unused = item->next;
 	else
 		item = MemoryContextAlloc(merge->context, sizeof(MergeCursor));
-	outbox_pending_open_cursor(&item->cursor, entry);
-	if (!outbox_pending_next(&item->cursor))
+	outbox_messages_open(&item->cursor, &entry->messages);
+	if (!outbox_messages_next(&item->cursor))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("transaction %u was collected without a message",
@@ -182,7 +182,7 @@ open_due_entry(OutboxMerge *merge)
 
 /* Fill in a message of which only the place is known. */
 static void
-read_back(OutboxMerge *merge, OutboxPendingMessage *message)
+read_back(OutboxMerge *merge, OutboxMessage *message)
 {
 	DecodedXLogRecord *record;
 	xl_logical_message *body;
@@ -209,7 +209,7 @@ read_back(OutboxMerge *merge, OutboxPendingMessage *message)
 }
 
 bool
-outbox_merge_next(OutboxMerge *merge, OutboxPendingMessage *message)
+outbox_merge_next(OutboxMerge *merge, OutboxMessage *message)
 {
 	MergeCursor *item;
 
@@ -225,7 +225,7 @@ outbox_merge_next(OutboxMerge *merge, OutboxPendingMessage *message)
 		return false;
 	*message = item->cursor.message;
 	merge->active = item->next;
-	if (outbox_pending_next(&item->cursor))
+	if (outbox_messages_next(&item->cursor))
 		insert_active(merge, item);
 	else
 	{

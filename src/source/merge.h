@@ -29,7 +29,7 @@ extern void outbox_merge_rest(OutboxMerge *merge);
 extern void outbox_merge_clear(OutboxMerge *merge);
 extern void outbox_merge_add(OutboxMerge *merge, OutboxPendingXid *entry);
 extern bool outbox_merge_next(OutboxMerge *merge,
-							  OutboxPendingMessage *message);
+							  OutboxMessage *message);
 
 /* What was added, in no particular order. */
 extern uint64 outbox_merge_messages(const OutboxMerge *merge);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pending.h
- *		Messages of transactions that have neither committed nor aborted.
+ *		Transactions that have neither committed nor aborted, by xid.
  *
  * Collected per xid as WAL names it, which is the subtransaction's; only the
  * commit record says which xids belong together.
@@ -17,44 +17,21 @@
 #include "access/xlogdefs.h"
 #include "lib/ilist.h"
 
+#include "source/messages.h"
+
 typedef struct OutboxPending OutboxPending;
-typedef struct OutboxPendingChunk OutboxPendingChunk;
 
 /* What one xid has written. */
 typedef struct OutboxPendingXid
 {
 	TransactionId xid;
 	bool		prepared;		/* its PREPARE TRANSACTION was seen */
-	bool		spilled;		/* places only, contents given up */
 	uint8		size_class;		/* which list by_size is in */
-	uint64		messages;
-	XLogRecPtr	first;			/* start of its first message */
-	XLogRecPtr	last;			/* start of its latest */
-	Size		content;		/* bytes of chunks with contents */
-	OutboxPendingChunk *head;	/* contents, or places when spilled */
-	OutboxPendingChunk *tail;
-	struct OutboxPendingXid *next_in_bucket;	/* or in the free list */
+	OutboxMessages messages;	/* at least one */
+	struct OutboxPendingXid *next_in_bucket;	/* or in the list of unused */
 	dlist_node	by_start;		/* all xids, by their first message */
 	dlist_node	by_size;		/* xids with contents, by size class */
 } OutboxPendingXid;
-
-/* One message, as read back; data is NULL when its xid is spilled. */
-typedef struct OutboxPendingMessage
-{
-	XLogRecPtr	start;			/* of its WAL record */
-	XLogRecPtr	end;			/* invalid when spilled */
-	const char *data;
-	Size		len;
-} OutboxPendingMessage;
-
-typedef struct OutboxPendingCursor
-{
-	const OutboxPendingXid *owner;
-	const OutboxPendingChunk *chunk;
-	Size		offset;			/* in chunk */
-	uint64		left;			/* messages not yet given out */
-	OutboxPendingMessage message;
-} OutboxPendingCursor;
 
 /* limit: bytes of contents; allocated in the current memory context. */
 extern OutboxPending *outbox_pending_create(Size limit);
@@ -80,10 +57,5 @@ extern Size outbox_pending_memory(const OutboxPending *pending);
 
 /* Start of the first message held, invalid when there is none. */
 extern XLogRecPtr outbox_pending_first(const OutboxPending *pending);
-
-/* Messages of one xid in WAL order; next is false after the last. */
-extern void outbox_pending_open_cursor(OutboxPendingCursor *cursor,
-									   const OutboxPendingXid *entry);
-extern bool outbox_pending_next(OutboxPendingCursor *cursor);
 
 #endif							/* OUTBOX_PENDING_H */

@@ -147,7 +147,7 @@ forget_gathered(OutboxScanner *scanner)
 static void
 push_gathered(OutboxScanner *scanner, OutboxSink *sink, OutboxTxn *txn)
 {
-	OutboxPendingMessage message;
+	OutboxMessage message;
 
 	note_large(scanner);
 	txn->messages = outbox_merge_messages(scanner->merge);

@@ -46,10 +46,10 @@ static void
 check_entry(OutboxPending *pending, TransactionId xid)
 {
 	OutboxPendingXid *entry = outbox_pending_find(pending, xid);
-	OutboxPendingCursor cursor;
+	OutboxMessageCursor cursor;
 
 	if (entry != NULL)
-		outbox_pending_open_cursor(&cursor, entry);
+		outbox_messages_open(&cursor, &entry->messages);
 	for (int i = 0; i < nwritten; i++)
 	{
 		const Written *w = &written[i];
@@ -57,9 +57,9 @@ check_entry(OutboxPending *pending, TransactionId xid)
 		if (w->xid != xid)
 			continue;
 		CHECK(entry != NULL);
-		CHECK(outbox_pending_next(&cursor));
+		CHECK(outbox_messages_next(&cursor));
 		CHECK(cursor.message.start == w->start);
-		if (entry->spilled)
+		if (entry->messages.spilled)
 		{
 			CHECK(cursor.message.data == NULL);
 			continue;
@@ -71,7 +71,7 @@ check_entry(OutboxPending *pending, TransactionId xid)
 				elog(ERROR, "contents differ");
 	}
 	if (entry != NULL)
-		CHECK(!outbox_pending_next(&cursor));
+		CHECK(!outbox_messages_next(&cursor));
 }
 
 static void
@@ -165,16 +165,16 @@ check_limit(void)
 		lsn += 1040;
 	}
 	CHECK(outbox_pending_spilled(pending) == 1);
-	CHECK(outbox_pending_find(pending, 100)->spilled ||
-		  outbox_pending_find(pending, 200)->spilled);
+	CHECK(outbox_pending_find(pending, 100)->messages.spilled ||
+		  outbox_pending_find(pending, 200)->messages.spilled);
 	for (int i = 0; i < 100000; i++)
 	{
 		outbox_pending_add(pending, 300, lsn, lsn + 1040, data, 1000);
 		lsn += 1040;
 		CHECK(outbox_pending_memory(pending) < 1024 * 1024 + 210000 + 65536);
 	}
-	CHECK(outbox_pending_find(pending, 300)->spilled);
-	CHECK(!outbox_pending_find(pending, 1100)->spilled);
+	CHECK(outbox_pending_find(pending, 300)->messages.spilled);
+	CHECK(!outbox_pending_find(pending, 1100)->messages.spilled);
 }
 
 /* What a crash leaves behind. */
@@ -248,7 +248,7 @@ check_merge(void)
 {
 	OutboxPending *pending = outbox_pending_create(100000000);
 	OutboxMerge *merge = outbox_merge_open();
-	OutboxPendingMessage message;
+	OutboxMessage message;
 	XLogRecPtr	lsn = 8192;
 	XLogRecPtr	last = 0;
 	pg_prng_state state;
