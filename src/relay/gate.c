@@ -69,7 +69,10 @@ send_earlier(OutboxRelay *relay)
 {
 	OutboxSourceProgress progress;
 
-	if (relay->open->events == 0 || !outbox_batch_can_close(relay))
+	if (relay->open->events == 0)
+		return;
+	outbox_publish_flush(relay);
+	if (!outbox_batch_can_close(relay))
 		return;
 	relay->source->progress(relay->source, &progress);
 	outbox_batch_close(relay, &progress);

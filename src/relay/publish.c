@@ -301,7 +301,6 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 {
 	OutboxRelay *relay = (OutboxRelay *) sink;
 
-	outbox_publish_flush(relay);
 	outbox_gate_pass(relay, txn);
 
 	/* A database transaction never spans Kafka transactions if it can fit. */
@@ -336,6 +335,7 @@ publish_commit(OutboxSink *sink, const OutboxTxn *txn)
 		batch->newest_commit = txn->commit_time;
 		if (batch->oldest_commit == 0)
 		{
+			batch->opened_ms = outbox_monotonic_ms();
 			batch->oldest_commit = txn->commit_time;
 			SpinLockAcquire(&relay->entry->mutex);
 			if (relay->entry->oldest_pending == 0)

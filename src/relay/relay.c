@@ -52,6 +52,7 @@
 #define IDLE_POLL		100		/* ms between looks at WAL without a hint */
 #define STEP_RECORDS	8192	/* WAL records between looks at the child */
 #define FLOOR_INTERVAL	60000	/* ms between updates of the floor */
+#define BATCH_AGE		1000	/* ms that a batch stays open in a backlog */
 
 static OutboxRelay relay_data;
 static char *settings_at_start;
@@ -315,6 +316,16 @@ update_floor(OutboxRelay *relay)
 	relay->floor = published;
 }
 
+/*
+ * Much WAL with few events in it: they must not wait for its end, nor must
+ * the Kafka transaction outlive its timeout.
+ */
+static bool
+open_for_long(OutboxRelay *relay)
+{
+	return outbox_monotonic_ms() - relay->open->opened_ms > BATCH_AGE;
+}
+
 static void
 stream(OutboxRelay *relay)
 {
@@ -333,9 +344,16 @@ stream(OutboxRelay *relay)
 			flush_hinted(relay);
 			more = source->step(source, &relay->sink, STEP_RECORDS);
 		}
+		else
+			more = false;
 		source->progress(source, &progress);
-		if (relay->open->events > 0 && !more && outbox_batch_can_close(relay))
-			outbox_batch_close(relay, &progress);
+		if (relay->open->events > 0 && (!more || open_for_long(relay)))
+		{
+			/* Let it be produced while the ones before are committed. */
+			outbox_publish_flush(relay);
+			if (outbox_batch_can_close(relay))
+				outbox_batch_close(relay, &progress);
+		}
 		share_progress(relay, &progress, !more && !paused);
 		heartbeat(relay, &progress);
 		update_floor(relay);
