@@ -61,20 +61,20 @@ fail() { failed=$((failed + $1)); bad+=("$2"); }
 # tap NAME COMMAND...: runs one test file and counts its TAP lines.  Output
 # without any counts as one test, by exit status.
 tap() {
-	local name=$1 log rc=0 ok notok skip plan
+	local name=$1 log ok notok skip plan
 	shift
 	log=$work/logs/${name//\//-}.log
-	background "$name" "$file_limit" "$log" "$@" || rc=$?
+	background "$name" "$file_limit" "$log" "$@"
 	ok=$(grep -cE '^ok\b' "$log" || true)
 	skip=$(grep -ciE '^ok\b.*# skip' "$log" || true)
 	notok=$(grep -cE '^not ok\b' "$log" || true)
 	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$log" | tail -1)
 	ok=$((ok - skip))
 	if [ "$((ok + notok + skip))" = 0 ]; then
-		if [ $rc = 0 ] && [ "$plan" != 0 ]; then ok=1; else notok=1; fi
+		if [ $outcome = 0 ] && [ "$plan" != 0 ]; then ok=1; else notok=1; fi
 	elif [ "$notok" = 0 ]; then
-		if [ $rc != 0 ]; then
-			notok=1; echo "# exit status $rc" >>"$log"
+		if [ $outcome != 0 ]; then
+			notok=1; echo "# exit status $outcome" >>"$log"
 		elif [ -n "$plan" ] && [ "$plan" != $((ok + skip)) ]; then
 			notok=1; echo "# planned $plan tests, ran $((ok + skip))" >>"$log"
 		fi
@@ -169,11 +169,10 @@ regress() {
 	if ! grep -qiE '^ *CREATE EXTENSION .*outbox' "$file"; then
 		as_user "$bin/psql" -Xqc "CREATE EXTENSION outbox" "$db" >"$out/extension.log" 2>&1 || true
 	fi
-	local rc=0
 	background "$part/$name" "$file_limit" "$work/logs/$part-$name.log" as_user bash -c 'cd "$1" && shift && exec "$@"' - "$out" \
 		"$program" --use-existing --dbname="$db" --inputdir="$input" --outputdir="$out" --bindir="$bin" \
-		--host="$PGHOST" --port="$PGPORT" --user=postgres "$name" || rc=$?
-	if [ $rc = 0 ]; then
+		--host="$PGHOST" --port="$PGPORT" --user=postgres "$name"
+	if [ $outcome = 0 ]; then
 		passed=$((passed + 1))
 		total "$part/$name" "1 ok"
 	else

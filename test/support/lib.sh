@@ -24,12 +24,12 @@ as_user() {
 # step TITLE COMMAND...: output goes to a log, shown when it fails; a line
 # every ten seconds says that it still runs.  Also sets $elapsed.
 step() {
-	local title=$1 log rc=0
+	local title=$1 log
 	shift
 	log=$work/logs/$(tr -cs 'A-Za-z0-9\n' - <<<"$title").log
 	mkdir -p "$work/logs"
-	background "$title" 0 "$log" "$@" || rc=$?
-	if [ $rc != 0 ]; then
+	background "$title" 0 "$log" "$@"
+	if [ $outcome != 0 ]; then
 		echo "--- the end of ${log#"$root"/}:"
 		tail -30 "$log"
 		die "$title: failed"
@@ -39,9 +39,10 @@ step() {
 
 # background TITLE LIMIT LOG COMMAND...: runs it in a process group of its own,
 # so that Ctrl-C reaches this shell alone, which then ends the group.
-# LIMIT in seconds, 0 for none.
+# LIMIT in seconds, 0 for none.  Sets $outcome to its exit status and returns 0:
+# called in a condition, the shell would ignore errors inside COMMAND.
 background() {
-	local title=$1 limit=$2 log=$3 rc=0 began=$SECONDS ticks=0
+	local title=$1 limit=$2 log=$3 began=$SECONDS ticks=0
 	shift 3
 	set -m
 	("$@") >"$log" 2>&1 </dev/null &
@@ -59,10 +60,10 @@ background() {
 			break
 		fi
 	done
-	wait "$current" || rc=$?
+	outcome=0
+	wait "$current" || outcome=$?
 	current=
 	elapsed=$((SECONDS - began))
-	return $rc
 }
 
 end_group() {
