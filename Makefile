@@ -56,7 +56,7 @@ build/obj/%.o: src/%.c
 $(KAFKA_PROGRAM): $(KAFKA_OBJS)
 	$(CC) $(PROGRAM_CFLAGS) -o $@ $(KAFKA_OBJS) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport \
-		$(shell pkg-config --libs rdkafka) -lcrypto -lm
+		$(shell pkg-config --libs rdkafka) -ljansson -lcrypto -lm
 
 # install(1) unlinks first: a copy onto a mapped file would crash its users.
 install: install-program

@@ -208,6 +208,7 @@ set_producer(rd_kafka_conf_t *conf, const OutboxKafkaConfig *config,
 
 static bool
 set_consumer(rd_kafka_conf_t *conf, const char *isolation,
+			 const char *wait, const char *queue_kbytes,
 			 OutboxResult *result)
 {
 	return outbox_config_force(conf, "isolation.level", isolation, result) &&
@@ -217,9 +218,10 @@ set_consumer(rd_kafka_conf_t *conf, const char *isolation,
 		outbox_config_force(conf, "enable.partition.eof", "true", result) &&
 		outbox_config_force(conf, "auto.offset.reset", "earliest", result) &&
 	/* the end of the partition is told only after this wait */
-		outbox_config_force(conf, "fetch.wait.max.ms", "10", result) &&
+		outbox_config_force(conf, "fetch.wait.max.ms", wait, result) &&
 		outbox_config_force(conf, "fetch.error.backoff.ms", "50", result) &&
-		outbox_config_force(conf, "queued.max.messages.kbytes", "8192",
+	/* before 2.2 a full queue stops fetching for a second */
+		outbox_config_force(conf, "queued.max.messages.kbytes", queue_kbytes,
 							result) &&
 		outbox_config_force(conf, "check.crcs", "true", result);
 }
@@ -245,9 +247,16 @@ set_all(OutboxHandle *handle, rd_kafka_conf_t *conf,
 		case OUTBOX_HANDLE_IDEMPOTENT:
 			return set_producer(conf, config, transactional_id, result);
 		case OUTBOX_HANDLE_COMMITTED:
-			return set_consumer(conf, "read_committed", result);
+			return set_consumer(conf, "read_committed", "10", "8192", result);
 		case OUTBOX_HANDLE_UNCOMMITTED:
-			return set_consumer(conf, "read_uncommitted", result);
+			return set_consumer(conf, "read_uncommitted", "10", "8192",
+								result);
+		case OUTBOX_HANDLE_TAIL:
+			return set_consumer(conf, "read_committed", "200", "65536",
+								result);
+		case OUTBOX_HANDLE_TAIL_UNCOMMITTED:
+			return set_consumer(conf, "read_uncommitted", "200", "65536",
+								result);
 	}
 	return false;
 }

@@ -17,7 +17,9 @@ typedef enum OutboxHandleKind
 	OUTBOX_HANDLE_TRANSACTIONAL,	/* producer with a transactional id */
 	OUTBOX_HANDLE_IDEMPOTENT,	/* producer without; also admin requests */
 	OUTBOX_HANDLE_COMMITTED,	/* consumer, read_committed */
-	OUTBOX_HANDLE_UNCOMMITTED	/* consumer, read_uncommitted */
+	OUTBOX_HANDLE_UNCOMMITTED,	/* consumer, read_uncommitted */
+	OUTBOX_HANDLE_TAIL,			/* the same two for people: no hurry to */
+	OUTBOX_HANDLE_TAIL_UNCOMMITTED	/* learn of the end */
 } OutboxHandleKind;
 
 /* Called from whichever thread polls the handle. */

@@ -11,6 +11,7 @@
 #include "base/base.h"
 
 #include "outbox-kafka/publish.h"
+#include "outbox-kafka/tail.h"
 #include "record/frame.h"
 
 #include <librdkafka/rdkafka.h>
@@ -25,8 +26,9 @@ usage(FILE *to)
 			"\n"
 			"Usage:\n"
 			"  outbox-kafka publish [--fd N]   started by the relay; N is its socket (3)\n"
+			"%s"
 			"  outbox-kafka --version\n"
-			"  outbox-kafka --help\n");
+			"  outbox-kafka --help\n", outbox_tail_help);
 }
 
 /*
@@ -64,6 +66,8 @@ main(int argc, char **argv)
 {
 	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
 		return publish_main(argc - 2, argv + 2);
+	if (argc >= 2 && strcmp(argv[1], "tail") == 0)
+		return outbox_tail(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 	{
 		printf("outbox-kafka, protocol version %d, librdkafka %s\n",

@@ -209,7 +209,7 @@ put_event(StringInfo buf, long i, const char *value, int size)
 	outbox_put_u32(buf, 0);
 	outbox_put_u32(buf, 0);
 	outbox_put_u32(buf, (uint32) -1);
-	outbox_put_u64(buf, 1700000000000);
+	outbox_put_u64(buf, (uint64) time(NULL) * 1000);
 	appendBinaryStringInfo(buf, (char *) id, 16);
 	outbox_put_u32(buf, 0);
 	outbox_put_bytes(buf, key, snprintf(key, sizeof(key), "%ld", i % 1000));
