@@ -30,6 +30,9 @@
  * to the position clean up without being pushed.  Aborts and commits before
  * restart concern xids whose messages lie before it too.
  *
+ * An error, the sink's or our own, leaves a transaction half pushed: then there
+ * is nothing to do but close().
+ *
  * While it re-reads what lies before the position, restart stays at or before
  * the reader: a transaction that starts between reader and position may commit
  * after it.
@@ -266,8 +269,12 @@ handle_record(OutboxScanner *scanner, OutboxSink *sink,
 			break;
 		case RM_STANDBY_ID:
 			if (info == XLOG_RUNNING_XACTS)
+			{
+				xl_running_xacts *running = (xl_running_xacts *) record->main_data;
+
 				outbox_pending_forget_older(scanner->pending,
-											((xl_running_xacts *) record->main_data)->oldestRunningXid);
+											running->oldestRunningXid);
+			}
 			break;
 		case RM_XLOG_ID:
 			if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)

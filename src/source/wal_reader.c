@@ -216,7 +216,8 @@ note_end(OutboxWalReader *reader, XLogRecPtr page, int wanted)
 	 * thing in the assembly buffer, and never itself split.  Page headers on
 	 * the way make the true end lie further still.
 	 */
-	if (page > start && state->readRecordBuf != NULL)
+	if (start != InvalidXLogRecPtr && page > start &&
+		state->readRecordBuf != NULL)
 	{
 		uint32		length = ((XLogRecord *) state->readRecordBuf)->xl_tot_len;
 
