@@ -92,7 +92,7 @@ SELECT outbox.create_event_type('x', schema => '{"type": "record", "name": "X", 
 SELECT outbox.create_event_type('x', row_type => 'int');
 SELECT outbox.create_event_type('x', row_type => 'int[]');
 SELECT outbox.create_event_type('x', row_type => 'orders', key => 'nope');
-\set VERBOSITY terse
+\set VERBOSITY sqlstate
 SELECT outbox.create_event_type('x', schema => repeat('{"type":"array","items":', 10000) || '"int"' || repeat('}', 10000));
 \set VERBOSITY default
 

@@ -95,6 +95,13 @@ resolve_column(OutboxTableColumn *column, Relation rel, const char *name)
 
 		if (att->attisdropped || strcmp(NameStr(att->attname), name) != 0)
 			continue;
+		/* 18: a virtual column has no value in the row */
+		if (att->attgenerated == 'v')
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of table \"%s\" is a virtual generated column",
+							name, RelationGetRelationName(rel)),
+					 errhint("Make it a stored one.")));
 		column->attnum = att->attnum;
 		column->type = att->atttypid;
 		column->base_type = getBaseType(att->atttypid);
