@@ -30,6 +30,8 @@ PG_FUNCTION_INFO_V1(outbox_restart);
 PG_FUNCTION_INFO_V1(outbox_published_lsn);
 PG_FUNCTION_INFO_V1(outbox_wait_published);
 
+#define LEAVE_TIMEOUT	5000	/* ms */
+
 static void
 require_preload(void)
 {
@@ -58,6 +60,26 @@ my_entry(void)
 	return entry;
 }
 
+/* From here on no relay drops the slot, and none is started. */
+static void
+note_creator(void)
+{
+	FullTransactionId xid = GetTopFullTransactionId();
+	bool		noted = false;
+
+	while (!noted)
+	{
+		OutboxRelayEntry *entry = my_entry();
+
+		/* A leaving relay may have freed it in between. */
+		LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
+		noted = entry->database == MyDatabaseId;
+		if (noted)
+			entry->creator = xid;
+		LWLockRelease(OutboxState->lock);
+	}
+}
+
 /*
  * Called by the install script.  The slot is not transactional: should CREATE
  * EXTENSION roll back, the relay that the launcher starts finds no extension
@@ -66,8 +88,6 @@ my_entry(void)
 Datum
 outbox_create_instance_slot(PG_FUNCTION_ARGS)
 {
-	OutboxRelayEntry *entry;
-
 	if (!creating_extension)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -78,11 +98,12 @@ outbox_create_instance_slot(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("outbox needs wal_level replica or logical"),
 				 errhint("Set wal_level = replica and restart the server.")));
-	entry = my_entry();
-	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
-	entry->creator = GetTopFullTransactionId();
-	LWLockRelease(OutboxState->lock);
+	note_creator();
 	outbox_state_note_extension();
+
+	/* The relay of an extension dropped just now may still hold the slot. */
+	outbox_state_leave(MyDatabaseId, LEAVE_TIMEOUT, LEAVE_TIMEOUT);
+	outbox_state_unhold(MyDatabaseId);
 	PG_RETURN_LSN(outbox_slot_create(MyDatabaseId));
 }
 

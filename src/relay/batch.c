@@ -31,6 +31,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#define KEEP_FOR_CHECK	(UINT64CONST(64) * 1024 * 1024)	/* bytes of WAL */
+
 static OutboxBatch *
 new_batch(uint32 number)
 {
@@ -178,9 +180,15 @@ outbox_batch_committed(OutboxRelay *relay, uint32 number, uint32 events)
 			sizeof(relay->flying[0]) * --relay->nflying);
 	count_batch(relay, batch);
 
+	/*
+	 * Keep the commit record at C for the next takeover's comparison, unless
+	 * that would hold much WAL: a check, not a need.
+	 */
 	restart = batch->position.restart;
-	if (batch->position.commit_start != InvalidXLogRecPtr)
-		restart = Min(restart, batch->position.commit_start);
+	if (batch->position.commit_start != InvalidXLogRecPtr &&
+		batch->position.commit_start < restart &&
+		restart - batch->position.commit_start < KEEP_FOR_CHECK)
+		restart = batch->position.commit_start;
 	outbox_slot_advance(restart);
 	free_batch(batch);
 }

@@ -74,18 +74,27 @@ leave(int code, Datum arg)
 	LWLockRelease(OutboxState->lock);
 }
 
-/* Name of a database, or NULL when it does not exist. */
-static char *
-database_name(Oid database)
+typedef enum DatabaseState
+{
+	DATABASE_GONE,
+	DATABASE_CLOSED,			/* allows no connections at the moment */
+	DATABASE_OPEN
+} DatabaseState;
+
+static DatabaseState
+look_up_database(Oid database, NameData *name)
 {
 	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	char	   *name;
+	Form_pg_database form;
+	DatabaseState state;
 
 	if (!HeapTupleIsValid(tuple))
-		return NULL;
-	name = pstrdup(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname));
+		return DATABASE_GONE;
+	form = (Form_pg_database) GETSTRUCT(tuple);
+	*name = form->datname;
+	state = form->datallowconn ? DATABASE_OPEN : DATABASE_CLOSED;
 	ReleaseSysCache(tuple);
-	return name;
+	return state;
 }
 
 /* An entry for every database with a slot of ours. */
@@ -190,39 +199,25 @@ due(OutboxRelayEntry *entry, TimestampTz now, long *wait_ms)
 	return true;
 }
 
-/* Look at every entry; returns how long nothing needs to be done, in ms. */
-static long
-look(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	long		wait_ms = LOOK_INTERVAL;
-
-	StartTransactionCommand();
-	look_at_slots();
-	for (int i = 0; i < OutboxState->max_databases; i++)
-	{
-		OutboxRelayEntry *entry = &OutboxState->entries[i];
-		char	   *name;
-
-		if (!OidIsValid(entry->database) || !due(entry, now, &wait_ms))
-			continue;
-		name = database_name(entry->database);
-		if (name != NULL)
-			start_relay(entry, name);
-		else
-			collect(entry);
-	}
-	CommitTransactionCommand();
-	return wait_ms;
-}
-
 /*
  * After a start: databases whose slot is gone (restored, promoted, dropped by
- * hand) show up only by looking into them.
+ * hand) show up only by looking into them.  There may be more databases than
+ * entries; those wait until a relay that found no extension has left.
  */
+static List *unexplored = NIL;
+
 static void
-look_into_databases(void)
+explore_databases(void)
 {
+	while (unexplored != NIL &&
+		   outbox_state_claim(linitial_oid(unexplored)) != NULL)
+		unexplored = list_delete_first(unexplored);
+}
+
+static void
+list_databases(void)
+{
+	MemoryContext old;
 	Relation	rel;
 	TableScanDesc scan;
 	HeapTuple	tuple;
@@ -234,12 +229,48 @@ look_into_databases(void)
 	{
 		Form_pg_database db = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (db->datallowconn && !db->datistemplate)
-			(void) outbox_state_claim(db->oid);
+		if (!db->datallowconn || db->datistemplate)
+			continue;
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		unexplored = lappend_oid(unexplored, db->oid);
+		MemoryContextSwitchTo(old);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
+}
+
+/* Look at every entry; returns how long nothing needs to be done, in ms. */
+static long
+look(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		wait_ms = LOOK_INTERVAL;
+
+	StartTransactionCommand();
+	look_at_slots();
+	explore_databases();
+	for (int i = 0; i < OutboxState->max_databases; i++)
+	{
+		OutboxRelayEntry *entry = &OutboxState->entries[i];
+		NameData	name;
+
+		if (!OidIsValid(entry->database) || !due(entry, now, &wait_ms))
+			continue;
+		switch (look_up_database(entry->database, &name))
+		{
+			case DATABASE_OPEN:
+				start_relay(entry, NameStr(name));
+				break;
+			case DATABASE_CLOSED:
+				break;			/* looked at again after the grace */
+			case DATABASE_GONE:
+				collect(entry);
+				break;
+		}
+	}
+	CommitTransactionCommand();
+	return wait_ms;
 }
 
 void
@@ -256,7 +287,7 @@ outbox_launcher_main(Datum arg)
 	before_shmem_exit(leave, 0);
 	pgstat_report_activity(STATE_IDLE, "outbox launcher");
 
-	look_into_databases();
+	list_databases();
 	for (;;)
 	{
 		long		wait_ms = look();

@@ -335,7 +335,6 @@ publish_commit(OutboxSink *sink, const OutboxTxn *txn)
 		batch->newest_commit = txn->commit_time;
 		if (batch->oldest_commit == 0)
 		{
-			batch->opened_ms = outbox_monotonic_ms();
 			batch->oldest_commit = txn->commit_time;
 			SpinLockAcquire(&relay->entry->mutex);
 			if (relay->entry->oldest_pending == 0)

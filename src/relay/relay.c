@@ -91,7 +91,8 @@ leave_entry(int code, Datum arg)
 	}
 	SpinLockRelease(&entry->mutex);
 	ConditionVariableBroadcast(&entry->progress);
-	outbox_state_wake_launcher();
+	if (!LWLockHeldByMe(OutboxState->lock))
+		outbox_state_wake_launcher();
 }
 
 /* Back-off for the next start; under the entry's mutex. */
@@ -142,33 +143,55 @@ outbox_relay_refuse(OutboxRelay *relay, OutboxRelayState state,
 	outbox_relay_stop(relay, state, &why);
 }
 
-/* The extension is not (or no longer) in this database. */
+/*
+ * The extension is not (or no longer) in this database: drop the slot.  Not
+ * while somebody creates the extension, or has just done so: that slot is
+ * theirs, and the next relay will see.
+ */
 static void
 leave_for_good(OutboxRelay *relay)
 {
+	OutboxRelayEntry *entry = relay->entry;
+
 	outbox_slot_release();
-	if (outbox_slot_drop(MyDatabaseId))
+	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
+	if (!FullTransactionIdIsValid(entry->creator) &&
+		outbox_slot_drop(MyDatabaseId))
 	{
 		leave_entry(0, 0);
-		outbox_state_free(relay->entry);
+		entry->database = InvalidOid;
 	}
+	else
+	{
+		SpinLockAcquire(&entry->mutex);
+		schedule_retry(entry);
+		SpinLockRelease(&entry->mutex);
+	}
+	LWLockRelease(OutboxState->lock);
 	proc_exit(0);
 }
 
 /* ---- what others ask for --------------------------------------------- */
 
-static bool
+/* Read outbox.instance; does not return when the extension is not there. */
+static void
 load_instance(OutboxRelay *relay)
 {
 	MemoryContext old = CurrentMemoryContext;
-	bool		found;
+	bool		present;
+	bool		found = false;
 
 	StartTransactionCommand();
-	found = outbox_catalog_present() &&
-		outbox_catalog_instance(&relay->instance);
+	present = outbox_catalog_present();
+	if (present)
+		found = outbox_catalog_instance(&relay->instance);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);
-	return found;
+	if (!present)
+		leave_for_good(relay);
+	if (!found)
+		outbox_relay_refuse(relay, OUTBOX_STATE_MISCONFIGURED,
+							"outbox.instance is empty; run SELECT outbox.new_identity()");
 }
 
 static char *
@@ -217,8 +240,14 @@ obey(OutboxRelay *relay)
 		proc_exit(0);
 	}
 	/* Not inside a transaction of ours: routes.c never waits. */
-	if ((asked & OUTBOX_ASK_RELOAD) && !load_instance(relay))
-		leave_for_good(relay);
+	if (asked & OUTBOX_ASK_RELOAD)
+	{
+		pg_uuid_t	before = relay->instance.id;
+
+		load_instance(relay);
+		if (memcmp(&before, &relay->instance.id, sizeof(before)) != 0)
+			proc_exit(0);		/* dropped and created again */
+	}
 }
 
 void
@@ -402,16 +431,14 @@ take_entry(Oid database)
 static void
 check_instance(OutboxRelay *relay)
 {
-	if (!load_instance(relay))
-		leave_for_good(relay);
+	load_instance(relay);
 	if (relay->instance.database != MyDatabaseId)
 	{
 		StartTransactionCommand();
 		outbox_instance_renew();
 		CommitTransactionCommand();
 		outbox_slot_create(MyDatabaseId);
-		if (!load_instance(relay))
-			leave_for_good(relay);
+		load_instance(relay);
 	}
 }
 

@@ -23,6 +23,9 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#define UNHOLD_DELAY	300		/* ms; the statement is over, its commit may
+								 * not be */
+
 OutboxShared *OutboxState = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -238,8 +241,9 @@ outbox_state_unhold(Oid database)
 		return;
 	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
 	entry = find_entry(database);
-	if (entry != NULL)
-		entry->hold_until = 0;
+	if (entry != NULL && entry->hold_until != 0)
+		entry->hold_until =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNHOLD_DELAY);
 	LWLockRelease(OutboxState->lock);
 	outbox_state_wake_launcher();
 }
