@@ -27,6 +27,7 @@
 
 #define MAX_EMPTY_ITEMS 1000000
 #define MAX_TEXT (512 * 1024 * 1024)
+#define MAX_KEY_SHOWN 200		/* bytes of a map's key, in a path */
 
 #define MICROS_PER_DAY INT64CONST(86400000000)
 
@@ -358,7 +359,7 @@ walk_record(Walk *w, const AvroNode *node, const AvroPath *path)
 	for (int i = 0; i < node->field_count; i++)
 	{
 		const AvroField *field = &node->fields[i];
-		AvroPath	here = {path, field->name, (int) strlen(field->name), 0};
+		AvroPath	here = {path, field->name, field->name_len, 0};
 
 		if (w->out != NULL)
 		{
@@ -441,7 +442,13 @@ walk_items(Walk *w, const AvroNode *node, const AvroPath *path)
 					!get_sized(&peek, path, &key, &len))
 					return false;
 				here.name = (const char *) key;
-				here.name_len = (int) Min(len, 200);
+				if (len > MAX_KEY_SHOWN)
+				{
+					len = MAX_KEY_SHOWN;
+					while (len > 0 && (key[len] & 0xC0) == 0x80)
+						len--;
+				}
+				here.name_len = (int) len;
 				if (w->out != NULL)
 					appendStringInfoChar(w->out, ':');
 			}

@@ -180,7 +180,7 @@ encode_record(Walk *w, AvroNode *node, const AvroJson *json,
 	{
 		AvroField  *field = &node->fields[i];
 		AvroJson   *value = avro_json_member(json, field->name);
-		AvroPath	here = {path, field->name, (int) strlen(field->name), 0};
+		AvroPath	here = {path, field->name, field->name_len, 0};
 
 		if (value != NULL)
 		{

@@ -101,6 +101,7 @@ typedef struct AvroAttrs
 typedef struct AvroField
 {
 	const char *name;
+	int			name_len;
 	const char *doc;			/* or NULL */
 	int			alias_count;
 	const char **aliases;

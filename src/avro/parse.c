@@ -276,6 +276,7 @@ parse_field(Parser *p, AvroField *field, const AvroJson *json,
 		return BAD(&name_path, NULL, "field needs a name, a string");
 	if (!check_name(p, field->name, &name_path, false))
 		return false;
+	field->name_len = (int) strlen(field->name);
 	type = avro_json_member(json, "type");
 	if (type == NULL)
 		return BAD(&type_path, NULL, "field \"%s\" has no type", field->name);

@@ -30,10 +30,10 @@ static int
 compare_fields(const void *a, const void *b, void *arg)
 {
 	const AvroNode *node = arg;
-	const char *x = node->fields[*(const int *) a].name;
-	const char *y = node->fields[*(const int *) b].name;
+	const AvroField *x = &node->fields[*(const int *) a];
+	const AvroField *y = &node->fields[*(const int *) b];
 
-	return jb_compare_keys(x, (int) strlen(x), y, (int) strlen(y));
+	return jb_compare_keys(x->name, x->name_len, y->name, y->name_len);
 }
 
 static void
@@ -50,16 +50,11 @@ compile(OutboxAvroJsonPlan *plan, const AvroNode *node)
 		int			n = node->field_count;
 
 		pn->sorted = palloc((n + 1) * sizeof(int));
-		pn->name_len = palloc((n + 1) * sizeof(int));
 		for (int i = 0; i < n; i++)
 			pn->sorted[i] = i;
 		qsort_arg(pn->sorted, n, sizeof(int), compare_fields, (void *) node);
 		for (int i = 0; i < n; i++)
-		{
-			pn->name_len[i] =
-				(int) strlen(node->fields[pn->sorted[i]].name);
 			compile(plan, node->fields[i].type);
-		}
 	}
 	for (int i = 0; i < node->branch_count; i++)
 	{
@@ -155,11 +150,15 @@ write_record(JbWriter *w, const AvroNode *node, const JsonbContainer *object,
 		int			cmp = 1;
 
 		jb_next(&cursor, &key);
-		while (next < fields &&
-			   (cmp = jb_compare_keys(node->fields[pn->sorted[next]].name,
-									  pn->name_len[next],
-									  key.p, key.len)) < 0)
-			next++;
+		for (; next < fields; next++)
+		{
+			const AvroField *field = &node->fields[pn->sorted[next]];
+
+			cmp = jb_compare_keys(field->name, field->name_len,
+								  key.p, key.len);
+			if (cmp >= 0)
+				break;
+		}
 		if (next == fields || cmp != 0)
 			unknown_field(node, key.p, key.len, path);
 		order[i] = pn->sorted[next++];
@@ -170,7 +169,7 @@ write_record(JbWriter *w, const AvroNode *node, const JsonbContainer *object,
 	for (int i = 0; i < fields; i++)
 	{
 		const AvroField *field = &node->fields[i];
-		AvroPath	here = {path, field->name, (int) strlen(field->name), 0};
+		AvroPath	here = {path, field->name, field->name_len, 0};
 
 		if (slots[i].p != NULL)
 			avro_jb_write(w, field->type, &slots[i], &here);

@@ -26,7 +26,6 @@ typedef struct PlanNode
 	const AvroNode *node;
 	/* record: fields in jsonb's key order (shorter first, then bytes) */
 	int		   *sorted;
-	int		   *name_len;		/* by position in sorted */
 	/* union */
 	int			null_branch;	/* -1: none */
 	int			only_branch;	/* the only one besides null, or -1 */

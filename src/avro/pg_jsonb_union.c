@@ -91,7 +91,7 @@ record_covers(const PlanNode *pn, const JsonbContainer *object)
 		{
 			const AvroField *field = &node->fields[pn->sorted[next]];
 
-			cmp = jb_compare_keys(field->name, pn->name_len[next],
+			cmp = jb_compare_keys(field->name, field->name_len,
 								  key.p, key.len);
 			if (cmp >= 0)
 				break;

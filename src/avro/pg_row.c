@@ -380,14 +380,13 @@ avro_row_put(const OutboxAvroRowPlan *plan, Datum composite, StringInfo out,
 	{
 		const AvroField *field = &plan->record->fields[i];
 		int			column = plan->column[i];
-		AvroPath	here = {path, field->name, 0, 0};
+		AvroPath	here = {path, field->name, field->name_len, 0};
 
 		if (column < 0)
 		{
 			avro_put_raw(out, field->default_data, field->default_len);
 			continue;
 		}
-		here.name_len = (int) strlen(field->name);
 		avro_row_put_value(&plan->ops[i], values[column], nulls[column], out,
 						   &here);
 	}
