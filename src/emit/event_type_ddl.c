@@ -8,6 +8,8 @@
  * adds a row and moves the pointer, so what is already in WAL keeps its
  * meaning; routes and schemas are never deleted, also not by dropping a type.
  *
+ * The schema's side is event_type_schema.c.
+ *
  * Changes of event types are serialised by a table lock that emit does not
  * take.  They are visible to other sessions' emits at commit, by the relcache
  * invalidation of catalog.c.
@@ -20,19 +22,14 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "emit/emit.h"
 #include "emit/event_type_ddl.h"
 #include "emit/owner.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #define DEFAULT_TOPIC "outbox.event." OUTBOX_TOPIC_PLACEHOLDER
 
@@ -116,37 +113,6 @@ check_options(const TypeDefinition *def)
 				 errmsg("number of partitions must be positive")));
 }
 
-/* Schema text of the caller -> its one rendering, in the server encoding. */
-static char *
-render_schema(const char *schema)
-{
-	int			len;
-	const char *utf8 = outbox_to_utf8(schema, strlen(schema), &len);
-	OutboxAvroSchema *parsed = outbox_avro_parse_or_error(utf8, len);
-	StringInfoData out;
-
-	if (!outbox_avro_is_record(parsed))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("schema of an event type must be an Avro record"),
-				 errhint("Make the value a field of a record.")));
-	initStringInfo(&out);
-	outbox_avro_render(parsed, &out);
-	return pg_any_to_server(out.data, out.len, PG_UTF8);
-}
-
-static char *
-schema_of_row_type(Oid row_type)
-{
-	if (get_typtype(getBaseType(row_type)) != TYPTYPE_COMPOSITE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("type %s is not a row type",
-						format_type_be(row_type)),
-				 errhint("Pass a table or a composite type.")));
-	return render_schema(outbox_avro_schema_of_type(row_type, -1, NULL, NULL));
-}
-
 /* Take schema and row type from arguments 1 and 2; false when neither. */
 static bool
 take_schema(FunctionCallInfo fcinfo, TypeDefinition *def)
@@ -157,13 +123,13 @@ take_schema(FunctionCallInfo fcinfo, TypeDefinition *def)
 				 errmsg("schema and row_type exclude each other")));
 	if (!PG_ARGISNULL(1))
 	{
-		def->schema = render_schema(text_argument(fcinfo, 1));
+		def->schema = outbox_schema_render(text_argument(fcinfo, 1));
 		def->row_type = InvalidOid;
 	}
 	else if (!PG_ARGISNULL(2))
 	{
 		def->row_type = PG_GETARG_OID(2);
-		def->schema = schema_of_row_type(def->row_type);
+		def->schema = outbox_schema_of_row_type(def->row_type);
 	}
 	else
 		return false;
@@ -222,39 +188,6 @@ check_format_and_schema(const TypeDefinition *def)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event type \"%s\" needs a schema", def->name),
 				 errhint("Pass schema or row_type, or use format => 'json'.")));
-}
-
-/* Id of a schema text, which is added when it is new. */
-static int32
-schema_id_of(const char *schema, const char *caller)
-{
-	Oid			types[] = {TEXTOID, BYTEAOID, TEXTOID};
-	Datum		values[3];
-	bytea	   *fingerprint = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
-
-	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
-		pg_cryptohash_update(hash, (const uint8 *) schema, strlen(schema)) < 0 ||
-		pg_cryptohash_final(hash, (uint8 *) VARDATA(fingerprint),
-							PG_SHA256_DIGEST_LENGTH) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute the fingerprint of a schema")));
-	pg_cryptohash_free(hash);
-	SET_VARSIZE(fingerprint, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-
-	values[0] = CStringGetTextDatum(schema);
-	values[1] = PointerGetDatum(fingerprint);
-	values[2] = CStringGetTextDatum(caller);
-	if (outbox_owner_execute("SELECT s.id FROM outbox.schema s"
-							 " WHERE s.fingerprint OPERATOR(pg_catalog.=) $2"
-							 " AND $1 IS NOT NULL AND $3 IS NOT NULL",
-							 3, types, values, NULL) == 0)
-		(void) outbox_owner_execute("INSERT INTO outbox.schema"
-									" (definition, fingerprint, created_by)"
-									" VALUES ($1, $2, $3) RETURNING id",
-									3, types, values, NULL);
-	return outbox_owner_result_int();
 }
 
 static int32
@@ -339,7 +272,7 @@ outbox_create_event_type(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("event type \"%s\" already exists", def.name)));
 	if (def.schema != NULL)
-		def.schema_id = schema_id_of(def.schema, caller);
+		def.schema_id = outbox_schema_id(def.schema, caller);
 	def.route_id = add_route(&def, caller);
 	id = store_definition(&def, owner);
 	outbox_owner_sync_access(owner);
@@ -436,7 +369,7 @@ outbox_alter_event_type(PG_FUNCTION_ARGS)
 	check_format_and_schema(&def);
 	check_key(&def);
 	if (def.schema != NULL && def.schema_id == 0)
-		def.schema_id = schema_id_of(def.schema, caller);
+		def.schema_id = outbox_schema_id(def.schema, caller);
 	if (!same_route(&def, &old))
 		def.route_id = add_route(&def, caller);
 	(void) store_definition(&def, owner);
