@@ -15,6 +15,49 @@
 #endif
 
 /*
+ * c.h
+ */
+
+/* 18 replaced pg_attribute_noreturn() by a prefix. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* 16 moved VARDATA() and its family out of postgres.h. */
+#if !defined(FRONTEND) && PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/*
+ * mb/pg_wchar.h, if included later
+ */
+
+/* 17's libpgcommon has the encoding functions under private names alone. */
+#if defined(FRONTEND) && PG_VERSION_NUM >= 170000
+#define USE_PRIVATE_ENCODING_FUNCS
+#endif
+
+/*
+ * storage/proc.h, storage/latch.h
+ */
+
+/* 17 took the number out of PGPROC. */
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_my_procno() MyProcNumber
+#else
+#define outbox_compat_my_procno() (MyProc->pgprocno)
+#endif
+
+/* 17 made a resource owner of the first argument; without one: until freed. */
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_wait_event_set(nevents) \
+	CreateWaitEventSet(NULL, nevents)
+#else
+#define outbox_compat_wait_event_set(nevents) \
+	CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/*
  * replication/slot.h
  */
 

@@ -18,6 +18,7 @@
 
 #include "access/tupdesc.h"
 #include "avro/avro.h"
+#include "compat.h"
 #include "utils/jsonb.h"
 
 /* Parse or ereport(ERROR) with path and hint. */
@@ -25,8 +26,7 @@ extern OutboxAvroSchema *outbox_avro_parse_or_error(const char *json,
 													size_t len);
 
 /* Throw an OutboxAvroError. */
-extern void outbox_avro_throw(const OutboxAvroError *error)
-			pg_attribute_noreturn();
+pg_noreturn extern void outbox_avro_throw(const OutboxAvroError *error);
 
 /*
  * A compiled plan for jsonb values.  Lives in the context it was made in and

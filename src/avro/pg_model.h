@@ -13,13 +13,14 @@
 
 #include "avro/model.h"
 #include "avro/pg_avro.h"
+#include "compat.h"
 #include "mb/pg_wchar.h"
 #include "utils/numeric.h"
 
 /* pg_error.c */
-extern void avro_value_error(const AvroPath *path, int code, const char *hint,
-							 const char *fmt,...)
-			pg_attribute_printf(4, 5) pg_attribute_noreturn();
+pg_noreturn extern void avro_value_error(const AvroPath *path, int code,
+										 const char *hint, const char *fmt,...)
+			pg_attribute_printf(4, 5);
 
 /* "a, b, c" of names, cut after a while; palloc'd */
 extern char *avro_list_names(const char *lead, const char *const *names,

@@ -248,11 +248,13 @@ misfit(Form_pg_attribute att, const AvroNode *node, const AvroPath *path)
 	if (node->type == AVRO_TYPE_UNION)
 	{
 		const char **names = palloc(node->branch_count * sizeof(char *));
+		char	   *list;
 
 		for (int i = 0; i < node->branch_count; i++)
 			names[i] = avro_scalar_wanted(node->branches[i]);
-		wanted = avro_list_names("union of ", names, node->branch_count);
-		*strrchr(wanted, '.') = '\0';
+		list = avro_list_names("union of ", names, node->branch_count);
+		*strrchr(list, '.') = '\0';
+		wanted = list;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),

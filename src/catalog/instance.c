@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "catalog/catalog.h"
+#include "compat.h"
 #include "fmgr.h"
 
 PG_FUNCTION_INFO_V1(outbox_new_secret);

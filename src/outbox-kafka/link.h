@@ -9,6 +9,7 @@
 #define OUTBOX_KAFKA_LINK_H
 
 #include "base/base.h"
+#include "compat.h"
 #include "record/frame.h"
 
 typedef struct OutboxLink
@@ -56,6 +57,6 @@ extern void outbox_link_still_here(OutboxLink *link);
 extern void outbox_link_check_open(int fd);
 
 /* The one way out. */
-extern void outbox_link_leave(void) pg_attribute_noreturn();
+pg_noreturn extern void outbox_link_leave(void);
 
 #endif							/* OUTBOX_KAFKA_LINK_H */

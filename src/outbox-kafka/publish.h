@@ -8,7 +8,9 @@
 #ifndef OUTBOX_KAFKA_PUBLISH_H
 #define OUTBOX_KAFKA_PUBLISH_H
 
+#include "compat.h"
+
 /* fd: connected stream socket to the relay.  Does not return. */
-extern void outbox_publish(int fd) pg_attribute_noreturn();
+pg_noreturn extern void outbox_publish(int fd);
 
 #endif							/* OUTBOX_KAFKA_PUBLISH_H */

@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -175,7 +176,7 @@ outbox_child_start(OutboxFrameHandler handler, void *arg)
 	on_proc_exit(end_child, 0);
 	initStringInfo(&child.out);
 	initStringInfo(&child.in);
-	child.events = CreateWaitEventSet(TopMemoryContext, 3);
+	child.events = outbox_compat_wait_event_set(3);
 	AddWaitEventToSet(child.events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
 					  NULL);
 	AddWaitEventToSet(child.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET,

@@ -282,7 +282,7 @@ outbox_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
 	OutboxState->launcher_pid = MyProcPid;
-	OutboxState->launcher_procno = MyProc->pgprocno;
+	OutboxState->launcher_procno = outbox_compat_my_procno();
 	LWLockRelease(OutboxState->lock);
 	before_shmem_exit(leave, 0);
 	pgstat_report_activity(STATE_IDLE, "outbox launcher");

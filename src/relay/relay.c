@@ -417,7 +417,7 @@ take_entry(Oid database)
 		proc_exit(0);			/* another relay is at work */
 	}
 	entry->pid = MyProcPid;
-	entry->procno = MyProc->pgprocno;
+	entry->procno = outbox_compat_my_procno();
 	SpinLockRelease(&entry->mutex);
 	relay_data.entry = entry;
 	before_shmem_exit(leave_entry, 0);

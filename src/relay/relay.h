@@ -12,6 +12,7 @@
 
 #include "base/cursor.h"
 #include "catalog/catalog.h"
+#include "compat.h"
 #include "record/frame.h"
 #include "record/position.h"
 #include "record/wal_message.h"
@@ -93,12 +94,13 @@ extern PGDLLEXPORT void outbox_relay_main(Datum arg);
 extern void outbox_relay_wait(OutboxRelay *relay, int timeout_ms);
 
 /* Record why, set the state, leave the process.  See relay.c for back-off. */
-extern void outbox_relay_stop(OutboxRelay *relay, OutboxRelayState state,
-							  const OutboxResult *why)
-			pg_attribute_noreturn();
-extern void outbox_relay_refuse(OutboxRelay *relay, OutboxRelayState state,
-								const char *fmt,...)
-			pg_attribute_noreturn() pg_attribute_printf(3, 4);
+pg_noreturn extern void outbox_relay_stop(OutboxRelay *relay,
+										  OutboxRelayState state,
+										  const OutboxResult *why);
+pg_noreturn extern void outbox_relay_refuse(OutboxRelay *relay,
+											OutboxRelayState state,
+											const char *fmt,...)
+			pg_attribute_printf(3, 4);
 
 /* answers.c: frames that the child sends */
 extern void outbox_relay_frame(void *arg, OutboxFrameType type,

@@ -38,6 +38,7 @@
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "access/xlogutils.h"
+#include "compat.h"
 #include "storage/fd.h"
 
 #include "source/source.h"
@@ -226,7 +227,7 @@ note_end(OutboxWalReader *reader, XLogRecPtr page, int wanted)
 	}
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 raise_removed(XLogSegNo segno, TimeLineID tli, XLogRecPtr lsn)
 {
 	char		name[MAXFNAMELEN];
