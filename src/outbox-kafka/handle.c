@@ -291,6 +291,12 @@ outbox_handle_new(const OutboxKafkaConfig *config, OutboxHandleKind kind,
 	{
 		outbox_result_set(result, OUTBOX_CONFIG, 0,
 						  "could not create a Kafka client: %s", text);
+
+		/*
+		 * librdkafka has freed the interceptors in conf by now and would do so
+		 * again in rd_kafka_conf_destroy(): leave it.
+		 */
+		conf = NULL;
 		goto fail;
 	}
 	rd_kafka_set_log_queue(handle->rk, NULL);
@@ -305,7 +311,8 @@ outbox_handle_new(const OutboxKafkaConfig *config, OutboxHandleKind kind,
 	return handle;
 
 fail:
-	rd_kafka_conf_destroy(conf);
+	if (conf != NULL)
+		rd_kafka_conf_destroy(conf);
 	pthread_mutex_destroy(&handle->lock);
 	pfree(handle);
 	return NULL;
