@@ -69,6 +69,14 @@ outbox_batch_can_close(OutboxRelay *relay)
 	return relay->nflying < outbox_ring_size;
 }
 
+/* ms since 1970 */
+int64
+outbox_relay_now_ms(void)
+{
+	return GetCurrentTimestamp() / 1000 +
+		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000;
+}
+
 /*
  * Close the open batch at the place that progress describes and send it on its
  * way.  With no events in it, it is a position-only transaction.
@@ -91,8 +99,7 @@ outbox_batch_close(OutboxRelay *relay, const OutboxSourceProgress *progress)
 		pos->commit_start = progress->commit_start;
 		pos->commit_crc = progress->commit_crc;
 	}
-	pos->written_ms = (GetCurrentTimestamp() / 1000) +
-		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000;
+	pos->written_ms = outbox_relay_now_ms();
 
 	initStringInfo(&record);
 	outbox_position_write(&record, pos);

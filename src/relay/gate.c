@@ -15,7 +15,8 @@
  *				whose wait was cancelled becomes visible unreplicated
  *				(SyncRepWaitForLSN, replication/syncrep.c).
  *
- * Waiting happens in outbox_relay_wait(), which goes on serving the child.
+ * Waiting happens in outbox_relay_wait(), which goes on serving the child, and
+ * heartbeats go on: a relay that waits for its standby is not dead.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,8 +29,8 @@
 #include "replication/walsender_private.h"
 #include "storage/procarray.h"
 
-#define POLL_VISIBLE	1		/* ms; a commit leaves in microseconds */
-#define POLL_STANDBY	2		/* ms */
+#define FIRST_POLL		1		/* ms; a commit leaves in microseconds */
+#define LONGEST_POLL	20		/* ms; the committing backend wakes us */
 
 /* Every xid before this one is over; only ever moves forward. */
 static TransactionId oldest_running = InvalidTransactionId;
@@ -78,22 +79,42 @@ send_earlier(OutboxRelay *relay)
 	outbox_batch_close(relay, &progress);
 }
 
+/* The commit waits for its standby: say so, without hiding other trouble. */
+static void
+show_wait(OutboxRelay *relay, bool waiting)
+{
+	OutboxRelayState from = waiting ? OUTBOX_STATE_STREAMING :
+		OUTBOX_STATE_WAITING_FOR_STANDBY;
+
+	if (relay->entry->state == from)
+		outbox_state_set(relay->entry, waiting ?
+						 OUTBOX_STATE_WAITING_FOR_STANDBY :
+						 OUTBOX_STATE_STREAMING, NULL);
+}
+
+/*
+ * A backend waits for its standbys before its commit becomes visible, so that
+ * an invisible commit is nearly always one that is not replicated.
+ */
 void
 outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn)
 {
-	while (!visible(txn->xid))
-	{
-		send_earlier(relay);
-		outbox_relay_wait(relay, POLL_VISIBLE);
-	}
-	if (outbox_gate_replicated(txn->commit_end) >= txn->commit_end)
-		return;
+	int			poll = FIRST_POLL;
 
-	outbox_state_set(relay->entry, OUTBOX_STATE_WAITING_FOR_STANDBY, NULL);
-	while (outbox_gate_replicated(txn->commit_end) < txn->commit_end)
+	for (;;)
 	{
+		OutboxSourceProgress progress;
+		bool		replicated = outbox_gate_replicated(txn->commit_end) >=
+			txn->commit_end;
+
+		if (replicated && visible(txn->xid))
+			break;
+		show_wait(relay, !replicated);
 		send_earlier(relay);
-		outbox_relay_wait(relay, POLL_STANDBY);
+		relay->source->progress(relay->source, &progress);
+		outbox_relay_heartbeat(relay, &progress);
+		outbox_relay_wait(relay, poll);
+		poll = Min(poll * 2, LONGEST_POLL);
 	}
-	outbox_state_set(relay->entry, OUTBOX_STATE_STREAMING, NULL);
+	show_wait(relay, false);
 }

@@ -13,7 +13,7 @@
  *	events published beyond the point
  *	where our history left its timeline	diverged
  *	P beyond the end of our WAL			diverged
- *	CRC of the commit record at C		diverged
+ *	no commit record at C, or another	diverged
  *	none, though we have published		kafka_lost
  *	P before what we have published		kafka_lost
  *	WAL between P and our oldest gone	gap
@@ -80,6 +80,7 @@ judge_identity(const OutboxOwnFacts *own, const OutboxPosition *pos,
  * The record's timeline must be an ancestor of ours (or ours).  Events beyond
  * the switch point were published and are not in our history; event-free WAL
  * beyond it is no loss, and the position is brought back to the switch point.
+ * That is where to go on in either case: all before it was published.
  */
 static bool
 judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
@@ -87,6 +88,7 @@ judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
 {
 	List	   *history;
 	XLogRecPtr	until;
+	bool		lost;
 
 	if (pos->timeline == own->timeline)
 		return true;
@@ -99,14 +101,17 @@ judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
 		return false;
 	}
 	until = tliSwitchPoint(pos->timeline, history, NULL);
-	if (pos->event_end > until || (pos->split_ordinal > 0 &&
-								   pos->scanned >= until))
+	lost = pos->event_end > until ||
+		(pos->split_ordinal > 0 && pos->scanned >= until);
+	if (lost)
 	{
 		refuse(verdict, OUTBOX_STATE_DIVERGED,
 			   "events up to %X/%X of timeline %u were published, but this server left that timeline at %X/%X",
-			   LSN_FORMAT_ARGS(pos->event_end), pos->timeline,
-			   LSN_FORMAT_ARGS(until));
-		return false;
+			   LSN_FORMAT_ARGS(Max(pos->event_end, pos->scanned)),
+			   pos->timeline, LSN_FORMAT_ARGS(until));
+		pos->event_end = InvalidXLogRecPtr;
+		pos->split_ordinal = 0;
+		verdict->usable = true;
 	}
 	if (pos->scanned > until)
 	{
@@ -115,15 +120,29 @@ judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
 		if (pos->commit_start >= until)
 			pos->commit_start = InvalidXLogRecPtr;
 	}
-	return true;
+	return !lost;
+}
+
+/*
+ * Whether the commit record at C is the one that was published, as far as that
+ * WAL is still here.  It is there if this is our own history.
+ */
+static bool
+same_history(const OutboxOwnFacts *own, const OutboxPosition *pos)
+{
+	uint32		crc;
+
+	if (pos->commit_start == InvalidXLogRecPtr ||
+		pos->commit_start < own->oldest_wal)
+		return true;
+	return outbox_scanner_commit_crc(pos->commit_start, &crc) &&
+		crc == pos->commit_crc;
 }
 
 static bool
 judge_place(const OutboxOwnFacts *own, const OutboxPosition *pos,
 			OutboxVerdict *verdict)
 {
-	uint32		crc;
-
 	if (pos->scanned > own->flushed)
 		refuse(verdict, OUTBOX_STATE_DIVERGED,
 			   "the position %X/%X is ahead of this server's WAL, which ends at %X/%X",
@@ -133,10 +152,7 @@ judge_place(const OutboxOwnFacts *own, const OutboxPosition *pos,
 			   "the position %X/%X is behind %X/%X, which was published before",
 			   LSN_FORMAT_ARGS(pos->scanned),
 			   LSN_FORMAT_ARGS(own->instance->floor));
-	else if (pos->commit_start != InvalidXLogRecPtr &&
-			 pos->commit_start >= own->oldest_wal &&
-			 outbox_scanner_commit_crc(pos->commit_start, &crc) &&
-			 crc != pos->commit_crc)
+	else if (!same_history(own, pos))
 		refuse(verdict, OUTBOX_STATE_DIVERGED,
 			   "the commit record at %X/%X is not the one that was published",
 			   LSN_FORMAT_ARGS(pos->commit_start));
@@ -215,7 +231,7 @@ outbox_judge_adopt(const OutboxOwnFacts *own, OutboxVerdict *verdict)
 	XLogRecPtr	from;
 	bool		usable;
 
-	usable = verdict->refusal == OUTBOX_STATE_CLONE ||
+	usable = verdict->usable || verdict->refusal == OUTBOX_STATE_CLONE ||
 		verdict->refusal == OUTBOX_STATE_FENCED ||
 		verdict->refusal == OUTBOX_STATE_GAP ||
 		(verdict->refusal == OUTBOX_STATE_KAFKA_LOST &&

@@ -15,6 +15,7 @@ typedef struct OutboxVerdict
 	OutboxRelayState refusal;	/* OUTBOX_STATE_STREAMING = none */
 	char		reason[OUTBOX_RESULT_MESSAGE_SIZE];
 	OutboxPosition start;		/* P, R, split, E, C to go on from */
+	bool		usable;			/* refused, but start is right here: adopt it */
 	bool		foreign;		/* written by another host: watch it first */
 } OutboxVerdict;
 

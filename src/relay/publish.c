@@ -160,7 +160,7 @@ note_forgery(OutboxRelay *relay, const OutboxTxn *txn)
 
 /* Ours: known key, MAC fits, ordinal is news. */
 static bool
-authentic(OutboxRelay *relay, const char *data, Size len)
+authentic(OutboxRelay *relay, const OutboxTxn *txn, const char *data, Size len)
 {
 	OutboxMacContext context;
 	OutboxCursor c;
@@ -174,7 +174,7 @@ authentic(OutboxRelay *relay, const char *data, Size len)
 	key_id = outbox_get_u32(&c);
 	ordinal = outbox_get_u32(&c);
 	if (c.failed || ordinal <= relay->last_ordinal ||
-		!outbox_routes_secret(key_id, key))
+		!outbox_routes_secret(key_id, txn->commit_end, key))
 		return false;
 	context.system_id = GetSystemIdentifier();
 	context.database = MyDatabaseId;
@@ -226,7 +226,7 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 	OutboxRouteEntry *route;
 	uint32		topic;
 
-	if (!authentic(relay, data, len))
+	if (!authentic(relay, txn, data, len))
 	{
 		relay->pushed++;
 		note_forgery(relay, txn);

@@ -53,6 +53,7 @@
 #define STEP_RECORDS	8192	/* WAL records between looks at the child */
 #define FLOOR_INTERVAL	60000	/* ms between updates of the floor */
 #define BATCH_AGE		1000	/* ms that a batch stays open in a backlog */
+#define FLOOR_LOCK_TIMEOUT "100"	/* ms */
 
 static OutboxRelay relay_data;
 static char *settings_at_start;
@@ -307,8 +308,9 @@ share_progress(OutboxRelay *relay, const OutboxSourceProgress *progress,
  * With nothing to publish, a position record now and then: it says that we
  * live, and moves R when only others write WAL.
  */
-static void
-heartbeat(OutboxRelay *relay, const OutboxSourceProgress *progress)
+void
+outbox_relay_heartbeat(OutboxRelay *relay,
+					   const OutboxSourceProgress *progress)
 {
 	OutboxSourceProgress place = *progress;
 	int64		now = outbox_monotonic_ms();
@@ -328,10 +330,15 @@ heartbeat(OutboxRelay *relay, const OutboxSourceProgress *progress)
 	outbox_batch_close(relay, &place);
 }
 
-/* The floor follows what was published, lazily, and never on an idle server. */
+/*
+ * The floor follows what was published, lazily, and never on an idle server.
+ * Whoever holds the row or the table (an open transaction that has called
+ * outbox.pause(), say) must not hold us: there will be another time.
+ */
 static void
 update_floor(OutboxRelay *relay)
 {
+	MemoryContext old = CurrentMemoryContext;
 	int64		now = outbox_monotonic_ms();
 	XLogRecPtr	published = relay->entry->recorded;
 
@@ -339,10 +346,24 @@ update_floor(OutboxRelay *relay)
 		relay->position.event_end <= relay->floor)
 		return;
 	relay->last_floor_ms = now;
-	StartTransactionCommand();
-	outbox_instance_set_floor(published, false);
-	CommitTransactionCommand();
-	relay->floor = published;
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		(void) set_config_option("lock_timeout", FLOOR_LOCK_TIMEOUT,
+								 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+								 true, 0, false);
+		outbox_instance_set_floor(published, false);
+		CommitTransactionCommand();
+		relay->floor = published;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -360,7 +381,7 @@ stream(OutboxRelay *relay)
 {
 	OutboxSource *source = relay->source;
 	OutboxSourceProgress progress;
-	bool		more = false;
+	bool		more;
 
 	for (;;)
 	{
@@ -368,13 +389,12 @@ stream(OutboxRelay *relay)
 		uint64		hint = pg_atomic_read_u64(&relay->entry->commit_hint);
 		int			timeout = IDLE_POLL;
 
+		more = false;
 		if (!paused)
 		{
 			flush_hinted(relay);
 			more = source->step(source, &relay->sink, STEP_RECORDS);
 		}
-		else
-			more = false;
 		source->progress(source, &progress);
 		if (relay->open->events > 0 && (!more || open_for_long(relay)))
 		{
@@ -384,13 +404,13 @@ stream(OutboxRelay *relay)
 				outbox_batch_close(relay, &progress);
 		}
 		share_progress(relay, &progress, !more && !paused);
-		heartbeat(relay, &progress);
+		outbox_relay_heartbeat(relay, &progress);
 		update_floor(relay);
 		if (paused != (relay->entry->state == OUTBOX_STATE_PAUSED))
 			outbox_state_set(relay->entry, paused ? OUTBOX_STATE_PAUSED :
 							 OUTBOX_STATE_STREAMING, NULL);
 
-		if ((more && !paused) ||
+		if (more ||
 			(!paused && hint != pg_atomic_read_u64(&relay->entry->commit_hint)))
 			timeout = 0;
 		outbox_relay_wait(relay, timeout);
@@ -403,6 +423,7 @@ static void
 take_entry(Oid database)
 {
 	OutboxRelayEntry *entry = outbox_state_claim(database);
+	bool		held;
 
 	if (entry == NULL)
 		ereport(ERROR,
@@ -420,24 +441,38 @@ take_entry(Oid database)
 	entry->procno = outbox_compat_my_procno();
 	SpinLockRelease(&entry->mutex);
 	relay_data.entry = entry;
-	before_shmem_exit(leave_entry, 0);
+	/* After the callbacks that release the slot: the next one needs it. */
+	on_shmem_exit(leave_entry, 0);
 	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
 	entry->starting_until = 0;
+	held = entry->hold_until > GetCurrentTimestamp();
 	LWLockRelease(OutboxState->lock);
 	pg_atomic_write_u32(&entry->asked, 0);
+
+	/* Started just before somebody wanted the database for himself. */
+	if (held)
+		proc_exit(0);
 }
 
-/* A copy made by CREATE DATABASE ... TEMPLATE is somebody new. */
+/*
+ * A copy made by CREATE DATABASE ... TEMPLATE is somebody new.  The slot comes
+ * first, so that a death in between leaves somebody who will be renewed again,
+ * not somebody new without a beginning; and it stays where it is then.
+ */
 static void
 check_instance(OutboxRelay *relay)
 {
 	load_instance(relay);
 	if (relay->instance.database != MyDatabaseId)
 	{
+		XLogRecPtr	restart;
+
+		if (outbox_slot_acquire(MyDatabaseId, &restart) != OUTBOX_SLOT_OK)
+			outbox_slot_create(MyDatabaseId);
+		outbox_slot_release();
 		StartTransactionCommand();
 		outbox_instance_renew();
 		CommitTransactionCommand();
-		outbox_slot_create(MyDatabaseId);
 		load_instance(relay);
 	}
 }
@@ -517,7 +552,8 @@ record_error(OutboxRelay *relay, MemoryContext context)
 	OutboxRelayState state = state_of_error(error->sqlerrcode);
 	OutboxResult why = {.class = OUTBOX_UNKNOWN};
 
-	strlcpy(why.message, error->message, sizeof(why.message));
+	snprintf(why.message, sizeof(why.message), error->hint ? "%s (%s)" : "%s",
+			 error->message, error->hint);
 	SpinLockAcquire(&relay->entry->mutex);
 	if (state >= OUTBOX_FIRST_REFUSING_STATE)
 		relay->entry->next_retry_at = DT_NOEND;
@@ -551,6 +587,7 @@ outbox_relay_main(Datum arg)
 	}
 	PG_CATCH();
 	{
+		LWLockReleaseAll();
 		record_error(&relay_data, context);
 		PG_RE_THROW();
 	}

@@ -102,6 +102,13 @@ pg_noreturn extern void outbox_relay_refuse(OutboxRelay *relay,
 											const char *fmt,...)
 			pg_attribute_printf(3, 4);
 
+/*
+ * A position record, if none was sent for outbox.heartbeat_interval and nothing
+ * is on its way.
+ */
+extern void outbox_relay_heartbeat(OutboxRelay *relay,
+								   const OutboxSourceProgress *progress);
+
 /* answers.c: frames that the child sends */
 extern void outbox_relay_frame(void *arg, OutboxFrameType type,
 							   OutboxCursor *body);
@@ -111,6 +118,7 @@ extern void outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn);
 extern XLogRecPtr outbox_gate_replicated(XLogRecPtr lsn);
 
 /* batch.c */
+extern int64 outbox_relay_now_ms(void);
 extern void outbox_batch_init(OutboxRelay *relay);
 extern bool outbox_batch_can_close(OutboxRelay *relay);
 extern void outbox_batch_close(OutboxRelay *relay,
@@ -123,7 +131,7 @@ extern void outbox_publish_init(OutboxRelay *relay);
 extern void outbox_publish_flush(OutboxRelay *relay);
 
 /* routes.c */
-extern bool outbox_routes_secret(uint32 key_id,
+extern bool outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
 								 uint8 key[OUTBOX_SIPHASH_KEY_SIZE]);
 
 typedef struct OutboxRouteEntry

@@ -6,22 +6,22 @@
  * Rows of outbox.route and outbox.secret are immutable, so what was read once
  * is right for the life of the process.  A miss opens a short transaction; the
  * event being published is of a committed transaction, and so is every row
- * that it can refer to.  A key id that is not there is remembered too, for a
- * moment: a flood of forgeries must not become a flood of catalog reads.
+ * that it can refer to.  A key id that is not there is remembered too, for all
+ * that had committed before it was looked for: a flood of forgeries must not
+ * become a flood of catalog reads, and a forgery must not hide a key that is
+ * made right after it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "base/clock.h"
+#include "access/xlog.h"
 #include "guc.h"
 #include "relay/child.h"
 #include "relay/relay.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-
-#define UNKNOWN_KEY_INTERVAL 1000	/* ms between looks for an unknown key */
 
 typedef struct TopicEntry
 {
@@ -142,21 +142,22 @@ outbox_routes_find(uint32 route_id)
 }
 
 bool
-outbox_routes_secret(uint32 key_id, uint8 key[OUTBOX_SIPHASH_KEY_SIZE])
+outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
+					 uint8 key[OUTBOX_SIPHASH_KEY_SIZE])
 {
 	static bool known = false;
 	static uint32 known_id;
 	static uint8 known_key[OUTBOX_SIPHASH_KEY_SIZE];
-	static int64 missed_ms = -UNKNOWN_KEY_INTERVAL;
+	static XLogRecPtr missed_at = InvalidXLogRecPtr;
 	static uint32 missed_id;
 
 	if (!known || known_id != key_id)
 	{
 		MemoryContext old = CurrentMemoryContext;
-		int64		now = outbox_monotonic_ms();
+		XLogRecPtr	now = GetXLogInsertRecPtr();
 		bool		found;
 
-		if (missed_id == key_id && now - missed_ms < UNKNOWN_KEY_INTERVAL)
+		if (missed_id == key_id && commit_end <= missed_at)
 			return false;
 		StartTransactionCommand();
 		found = outbox_catalog_secret(key_id, key);
@@ -165,7 +166,7 @@ outbox_routes_secret(uint32 key_id, uint8 key[OUTBOX_SIPHASH_KEY_SIZE])
 		if (!found)
 		{
 			missed_id = key_id;
-			missed_ms = now;
+			missed_at = now;
 			return false;
 		}
 		known = true;

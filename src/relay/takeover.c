@@ -218,13 +218,16 @@ read_and_judge(OutboxRelay *relay, bool first, OutboxPosition *start)
 		outbox_judge_adopt(&own, &verdict);
 	}
 	*start = verdict.start;
-	if (own.slot == OUTBOX_SLOT_OK)
+	if (own.slot == OUTBOX_SLOT_OK && own.slot_restart <= start->restart)
 		return;
 
 	/* All WAL that is needed is here; hold it again. */
-	outbox_slot_drop(MyDatabaseId);
-	outbox_slot_create(MyDatabaseId);
-	gather_facts(relay, &own);
+	if (own.slot != OUTBOX_SLOT_OK)
+	{
+		outbox_slot_drop(MyDatabaseId);
+		outbox_slot_create(MyDatabaseId);
+		gather_facts(relay, &own);
+	}
 	if (own.slot == OUTBOX_SLOT_OK)
 		outbox_slot_set(start->restart);
 	if (own.slot != OUTBOX_SLOT_OK ||
@@ -260,7 +263,7 @@ claim(OutboxRelay *relay)
 	pos->timeline = relay->timeline;
 	pos->incarnation = incarnation + 1;
 	pos->ring = ring;
-	pos->written_ms = GetCurrentTimestamp() / 1000;
+	pos->written_ms = outbox_relay_now_ms();
 
 	initStringInfo(&record);
 	outbox_position_write(&record, pos);
@@ -335,6 +338,8 @@ outbox_takeover(OutboxRelay *relay)
 
 	SpinLockAcquire(&relay->entry->mutex);
 	relay->entry->incarnation = relay->position.incarnation;
+	if (relay->instance.adopt_pending)
+		relay->entry->published = InvalidXLogRecPtr;	/* may go back */
 	SpinLockRelease(&relay->entry->mutex);
 	record_incarnation(relay);
 	write_floor(relay);
