@@ -121,6 +121,19 @@ typedef void OutboxJsonActionResult;
 #endif							/* OUTBOX_COMPAT_JSON */
 
 /*
+ * utils/acl.h
+ */
+
+/* 16 replaced the ownership checks of each kind of object by one. */
+#if PG_VERSION_NUM >= 160000
+#define outbox_compat_database_owner(database, role) \
+	object_ownercheck(DatabaseRelationId, database, role)
+#else
+#define outbox_compat_database_owner(database, role) \
+	pg_database_ownercheck(database, role)
+#endif
+
+/*
  * replication/message.h
  */
 

@@ -84,10 +84,15 @@ note_creator(void)
  * Called by the install script.  The slot is not transactional: should CREATE
  * EXTENSION roll back, the relay that the launcher starts finds no extension
  * and drops it; as long as the creating transaction runs, none is started.
+ *
+ * A new slot holds WAL from the last checkpoint on; what is wanted begins here.
+ * In between may be events of a dropped extension of the same database.
  */
 Datum
 outbox_create_instance_slot(PG_FUNCTION_ARGS)
 {
+	XLogRecPtr	restart;
+
 	if (!creating_extension)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -104,7 +109,14 @@ outbox_create_instance_slot(PG_FUNCTION_ARGS)
 	/* The relay of an extension dropped just now may still hold the slot. */
 	outbox_state_leave(MyDatabaseId, LEAVE_TIMEOUT, LEAVE_TIMEOUT);
 	outbox_state_unhold(MyDatabaseId);
-	PG_RETURN_LSN(outbox_slot_create(MyDatabaseId));
+	outbox_slot_create(MyDatabaseId);
+	if (outbox_slot_acquire(MyDatabaseId, &restart) == OUTBOX_SLOT_OK)
+	{
+		restart = GetXLogInsertRecPtr();
+		outbox_slot_set(restart);
+		outbox_slot_release();
+	}
+	PG_RETURN_LSN(restart);
 }
 
 /* At commit of this transaction the relay reads outbox.instance again. */
@@ -161,10 +173,16 @@ Datum
 outbox_wait_published(PG_FUNCTION_ARGS)
 {
 	OutboxRelayEntry *entry = my_entry();
-	XLogRecPtr	target = Max(XactLastCommitEnd, GetFlushRecPtr(NULL));
+	XLogRecPtr	target;
 	TimestampTz end = DT_NOEND;
 	bool		done;
 
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("recovery is in progress"),
+				 errhint("A standby does not publish; its primary does.")));
+	target = Max(XactLastCommitEnd, GetFlushRecPtr(NULL));
 	if (!PG_ARGISNULL(0))
 	{
 		Interval   *timeout = PG_GETARG_INTERVAL_P(0);

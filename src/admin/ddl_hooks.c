@@ -18,17 +18,22 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "admin/admin.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "state/state.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
 
 #define LEAVE_TIMEOUT	5000	/* ms to wait for the relay to go */
 #define HOLD			60000	/* ms without a relay, at most */
@@ -72,6 +77,28 @@ wanted_database(Node *stmt)
 	}
 }
 
+/*
+ * Whether the statement has a chance: somebody without the right must not be
+ * able to send the relay away.  The statement itself checks again, and says no.
+ */
+static bool
+may_take(Node *stmt, Oid database)
+{
+	HeapTuple	tuple;
+	bool		template;
+
+	if (outbox_compat_database_owner(database, GetUserId()))
+		return true;
+	if (!IsA(stmt, CreatedbStmt) || !have_createdb_privilege())
+		return false;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return template;
+}
+
 static void
 after_statement(Node *stmt)
 {
@@ -102,6 +129,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	/* These run outside transaction blocks: a lookup here is harmless. */
 	if (wanted != NULL)
 		database = get_database_oid(wanted, true);
+	if (OidIsValid(database) && !may_take(stmt, database))
+		database = InvalidOid;
 	if (OidIsValid(database))
 		outbox_state_leave(database, LEAVE_TIMEOUT, HOLD);
 

@@ -97,6 +97,25 @@ look_up_database(Oid database, NameData *name)
 	return state;
 }
 
+/* Said once for each database, not at every look. */
+static void
+warn_no_entry(Oid database)
+{
+	static List *warned = NIL;
+	MemoryContext old;
+
+	if (list_member_oid(warned, database))
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no relay for database %u: outbox.max_databases is %d",
+					database, OutboxState->max_databases),
+			 errhint("Raise outbox.max_databases and restart the server.")));
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	warned = lappend_oid(warned, database);
+	MemoryContextSwitchTo(old);
+}
+
 /* An entry for every database with a slot of ours. */
 static void
 look_at_slots(void)
@@ -107,10 +126,7 @@ look_at_slots(void)
 	for (int i = 0; i < n; i++)
 	{
 		if (outbox_state_claim(databases[i]) == NULL)
-			ereport(WARNING,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("no relay for database %u: outbox.max_databases is %d",
-							databases[i], OutboxState->max_databases)));
+			warn_no_entry(databases[i]);
 	}
 	pfree(databases);
 }
@@ -151,12 +167,17 @@ start_relay(OutboxRelayEntry *entry, const char *name)
  * the database, so one that cannot be seen now was dropped, not just made.
  */
 static void
-collect(OutboxRelayEntry *entry)
+collect(OutboxRelayEntry *entry, Oid database)
 {
-	if (outbox_slot_drop(entry->database))
+	pid_t		pid;
+
+	SpinLockAcquire(&entry->mutex);
+	pid = entry->pid;
+	SpinLockRelease(&entry->mutex);
+	if (pid == 0 && outbox_slot_drop(database))
 	{
 		ereport(DEBUG1,
-				(errmsg_internal("database %u is gone", entry->database)));
+				(errmsg_internal("database %u is gone", database)));
 		outbox_state_free(entry);
 	}
 }
@@ -183,10 +204,12 @@ due(OutboxRelayEntry *entry, TimestampTz now, long *wait_ms)
 	at = Max(at, Max(entry->hold_until, entry->starting_until));
 	creating = FullTransactionIdIsValid(entry->creator) &&
 		TransactionIdIsInProgress(XidFromFullTransactionId(entry->creator));
-	if (!creating)
-		entry->creator = InvalidFullTransactionId;
 	if (pid == 0 && !creating && at <= now)
+	{
+		/* A relay at work takes one set later for a sign: leave_for_good(). */
+		entry->creator = InvalidFullTransactionId;
 		entry->starting_until = TimestampTzPlusMilliseconds(now, START_GRACE);
+	}
 	LWLockRelease(OutboxState->lock);
 
 	if (pid != 0 || creating || TIMESTAMP_NOT_FINITE(at))
@@ -253,24 +276,44 @@ look(void)
 	for (int i = 0; i < OutboxState->max_databases; i++)
 	{
 		OutboxRelayEntry *entry = &OutboxState->entries[i];
+		Oid			database = entry->database;
 		NameData	name;
 
-		if (!OidIsValid(entry->database) || !due(entry, now, &wait_ms))
+		if (!OidIsValid(database))
 			continue;
-		switch (look_up_database(entry->database, &name))
+		switch (look_up_database(database, &name))
 		{
 			case DATABASE_OPEN:
-				start_relay(entry, NameStr(name));
+				if (due(entry, now, &wait_ms))
+					start_relay(entry, NameStr(name));
 				break;
 			case DATABASE_CLOSED:
-				break;			/* looked at again after the grace */
+				break;			/* looked at again by and by */
 			case DATABASE_GONE:
-				collect(entry);
+				collect(entry, database);
 				break;
 		}
 	}
 	CommitTransactionCommand();
 	return wait_ms;
+}
+
+/* New settings may be what a relay that keeps failing was waiting for. */
+static void
+retry_at_once(void)
+{
+	for (int i = 0; i < OutboxState->max_databases; i++)
+	{
+		OutboxRelayEntry *entry = &OutboxState->entries[i];
+
+		SpinLockAcquire(&entry->mutex);
+		if (entry->pid == 0 && entry->state < OUTBOX_FIRST_REFUSING_STATE)
+		{
+			entry->next_retry_at = 0;
+			entry->failures = 0;
+		}
+		SpinLockRelease(&entry->mutex);
+	}
 }
 
 void
@@ -300,6 +343,7 @@ outbox_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			retry_at_once();
 		}
 	}
 }
