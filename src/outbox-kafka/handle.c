@@ -60,6 +60,11 @@ on_log(const rd_kafka_t *rk, int level, const char *facility,
 	/* we set a few properties on the kind of client that ignores them */
 	if (strcmp(facility, "CONFWARN") == 0)
 		return;
+
+	/* the predecessor's transaction is being aborted: waited for, no news */
+	if (strcmp(facility, "GETPID") == 0 &&
+		strstr(text, "concurrent operation") != NULL)
+		return;
 	if (handle != NULL && strcmp(facility, "TXNERR") == 0)
 		mark_broken(handle,
 					strstr(text, "FENCED") != NULL ||

@@ -42,6 +42,7 @@ static struct
 
 	OutboxResult trouble;
 	OutboxResult told;			/* what the main loop saw last */
+	bool		vague;			/* "all are down" is all that trouble says */
 	char		last_reason[OUTBOX_RESULT_MESSAGE_SIZE];
 }			report = {.lock = PTHREAD_MUTEX_INITIALIZER,.wake_fd = -1};
 
@@ -137,9 +138,11 @@ outbox_report_error(rd_kafka_resp_err_t err, const char *reason)
 	{
 		/* a refusal known already says more than "all are down" */
 		if (report.trouble.class != OUTBOX_CONFIG)
+		{
+			report.vague = report.last_reason[0] == '\0';
 			outbox_result_set(&report.trouble, OUTBOX_RETRY, err, "%s",
-							  report.last_reason[0] != '\0' ?
-							  report.last_reason : reason);
+							  report.vague ? reason : report.last_reason);
+		}
 	}
 	else if (class == OUTBOX_CONFIG)
 		outbox_result_set(&report.trouble, class, err, "%s", reason);
@@ -148,6 +151,13 @@ outbox_report_error(rd_kafka_resp_err_t err, const char *reason)
 		snprintf(report.last_reason, sizeof(report.last_reason), "%s",
 				 reason);
 		outbox_clean_line(report.last_reason);
+		if (report.vague && report.trouble.class == OUTBOX_RETRY)
+		{
+			report.trouble.code = err;
+			memcpy(report.trouble.message, report.last_reason,
+				   sizeof(report.trouble.message));
+			report.vague = false;
+		}
 	}
 	in_trouble = report.trouble.class != OUTBOX_OK;
 	pthread_mutex_unlock(&report.lock);

@@ -13,6 +13,8 @@
 
 #include "relay/relay.h"
 
+#define UNKNOWN_TOPIC	3		/* Kafka's code UNKNOWN_TOPIC_OR_PARTITION */
+
 static void
 copy_text(char *to, size_t size, OutboxCursor *body)
 {
@@ -79,6 +81,11 @@ take_failure(OutboxRelay *relay, OutboxCursor *body)
 				 outbox_routes_topic_name(topic), text);
 	else
 		strlcpy(result.message, text, sizeof(result.message));
+
+	/* A topic that is missing or forbidden: what comes before it may go. */
+	if (topic != OUTBOX_NO_TOPIC &&
+		(result.code == UNKNOWN_TOPIC || result.class == OUTBOX_CONFIG))
+		outbox_batch_narrow(relay);
 
 	/* While the link is down, its trouble is the better explanation. */
 	if (relay->trouble.class != OUTBOX_OK && result.class != OUTBOX_REFUSED &&

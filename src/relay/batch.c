@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #define KEEP_FOR_CHECK	(UINT64CONST(64) * 1024 * 1024)	/* bytes of WAL */
+#define NARROWING	8			/* smaller batches after each refusal */
 
 static OutboxBatch *
 new_batch(uint32 number)
@@ -164,6 +165,29 @@ count_batch(OutboxRelay *relay, const OutboxBatch *batch)
 	count_topics(entry, batch, now);
 	SpinLockRelease(&entry->mutex);
 	ConditionVariableBroadcast(&entry->progress);
+}
+
+/*
+ * One event cannot go, and takes its whole batch with it.  Let the next process
+ * make smaller batches up to this place, each committed before the next is
+ * begun, until all that was committed before the event is published and it
+ * stands alone.
+ */
+void
+outbox_batch_narrow(OutboxRelay *relay)
+{
+	OutboxRelayEntry *entry = relay->entry;
+	uint32		events = 0;
+
+	if (relay->open == NULL)
+		return;
+	events = relay->open->events;
+	for (int i = 0; i < relay->nflying; i++)
+		events += relay->flying[i]->events;
+	SpinLockAcquire(&entry->mutex);
+	entry->batch_limit = Max(events / NARROWING, 1);
+	entry->limit_until = relay->pushing;
+	SpinLockRelease(&entry->mutex);
 }
 
 /*

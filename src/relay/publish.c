@@ -296,6 +296,27 @@ widen_xid(TransactionId xid)
 	return FullTransactionIdFromU64(U64FromFullTransactionId(next) - age);
 }
 
+/*
+ * After a refusal: nothing is under way when a batch begins, so that what the
+ * next event does to the child cannot undo what was committed before it.
+ */
+static void
+keep_limit(OutboxRelay *relay)
+{
+	if (relay->batch_limit == 0)
+		return;
+	if (relay->pushing > relay->limit_until)
+	{
+		relay->batch_limit = 0;
+		SpinLockAcquire(&relay->entry->mutex);
+		relay->entry->batch_limit = 0;
+		SpinLockRelease(&relay->entry->mutex);
+	}
+	while (relay->batch_limit > 0 && relay->open->events == 0 &&
+		   relay->nflying > 0)
+		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+}
+
 static void
 publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 {
@@ -308,6 +329,9 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 		(relay->open->events > 0 &&
 		 relay->open->events + txn->messages > outbox_max_kafka_txn_events))
 		close_full_batch(relay);
+
+	relay->pushing = txn->commit_end;
+	keep_limit(relay);
 
 	relay->full_xid = widen_xid(txn->xid);
 	relay->last_ordinal = 0;
@@ -344,6 +368,7 @@ publish_commit(OutboxSink *sink, const OutboxTxn *txn)
 	}
 	relay->part = 0;
 	if (batch->events >= outbox_batch_events ||
+		(relay->batch_limit > 0 && batch->events >= relay->batch_limit) ||
 		batch->bytes / 1024 >= outbox_batch_bytes || overdue(relay))
 		close_full_batch(relay);
 }
@@ -357,5 +382,9 @@ outbox_publish_init(OutboxRelay *relay)
 	relay->sink.message = publish_message;
 	relay->sink.commit = publish_commit;
 	initStringInfo(&relay->data);
+	SpinLockAcquire(&relay->entry->mutex);
+	relay->batch_limit = relay->entry->batch_limit;
+	relay->limit_until = relay->entry->limit_until;
+	SpinLockRelease(&relay->entry->mutex);
 	MemoryContextSwitchTo(old);
 }

@@ -115,6 +115,8 @@ outbox_relay_stop(OutboxRelay *relay, OutboxRelayState state,
 	OutboxRelayEntry *entry = relay->entry;
 	bool		news;
 
+	if (state == OUTBOX_STATE_BLOCKED)
+		outbox_batch_narrow(relay);
 	SpinLockAcquire(&entry->mutex);
 	news = strcmp(entry->last_error.message, why->message) != 0 ||
 		entry->failures == 0;

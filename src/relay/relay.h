@@ -68,6 +68,11 @@ typedef struct OutboxRelay
 	uint32		accepted;		/* events of it sent */
 	uint32		part;			/* of a split transaction, 0 = whole */
 	uint32		in_part;		/* events since the last split */
+	XLogRecPtr	pushing;		/* end of its commit record */
+
+	/* after a refusal, see outbox_batch_narrow() */
+	uint32		batch_limit;	/* 0 = none */
+	XLogRecPtr	limit_until;
 
 	/* answers of the child, set by the frame handler */
 	uint8		answer;			/* last answer's frame type, 0 = none */
@@ -123,6 +128,7 @@ extern void outbox_batch_init(OutboxRelay *relay);
 extern bool outbox_batch_can_close(OutboxRelay *relay);
 extern void outbox_batch_close(OutboxRelay *relay,
 							   const OutboxSourceProgress *progress);
+extern void outbox_batch_narrow(OutboxRelay *relay);
 extern void outbox_batch_committed(OutboxRelay *relay, uint32 number,
 								   uint32 events);
 

@@ -89,6 +89,9 @@ typedef struct OutboxRelayEntry
 	uint32		failures;		/* in a row, for the back-off */
 	TimestampTz next_retry_at;
 	uint64		incarnation;	/* last one of ours, 0 = none yet */
+	uint32		batch_limit;	/* events in one batch after a refusal, 0 = as
+								 * the settings say */
+	XLogRecPtr	limit_until;	/* commits up to here keep to batch_limit */
 	XLogRecPtr	published;		/* every commit <= this is in Kafka */
 	XLogRecPtr	recorded;		/* P of the last committed position record */
 	XLogRecPtr	restart;		/* R of the same */
