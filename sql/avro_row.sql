@@ -83,12 +83,13 @@ DECLARE
 	s text := '{"type":"record","name":"o","fields":[{"name":"id","type":"long"},{"name":"p","type":["null",{"type":"record","name":"pk","fields":[{"name":"i","type":["null",{"type":"record","name":"it","fields":[{"name":"sku","type":["null","string"]},{"name":"unit_price","type":["null","string"]},{"name":"extra","type":["null","int"],"default":null}]}]},{"name":"more","type":["null",{"type":"array","items":["null","it"]}]}]}]},{"name":"note","type":["null","string"]}]}';
 	o orders;
 BEGIN
-	FOR o IN SELECT * FROM orders WHERE id < 9 ORDER BY id LOOP
+	SELECT * INTO o FROM orders WHERE id = 7;
+	FOR i IN 1..3 LOOP
 		RETURN NEXT outbox.avro_decode(s, outbox.avro_encode(s, o));
-		IF o.id = 7 THEN
-			EXECUTE 'ALTER TYPE item ADD ATTRIBUTE extra int';
-			o.p.i.extra := 5;
-			RETURN NEXT outbox.avro_decode(s, outbox.avro_encode(s, o));
+		IF i = 1 THEN
+			ALTER TYPE item ADD ATTRIBUTE extra int;
+		ELSIF i = 2 THEN
+			SELECT id, ROW(ROW('a', 1.5, 5)::item, NULL)::pack, note INTO o FROM orders WHERE id = 7;
 		END IF;
 	END LOOP;
 END $$;
