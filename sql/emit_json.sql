@@ -135,8 +135,10 @@ SELECT outbox.emit('t', to_jsonb(repeat('x', 999987)), headers => '{"h": "vwx"}'
 SET outbox.max_event_size = 1024;
 SELECT outbox.emit('t', to_jsonb(repeat('x', 1023)));
 SELECT outbox.emit('t', to_jsonb(repeat('x', 1022))) IS NOT NULL AS ok;
+\set VERBOSITY sqlstate
 SET outbox.max_event_size = 10;
 SET outbox.max_event_size = '1GB';
+\set VERBOSITY default
 RESET outbox.max_event_size;
 -- topic from data
 SELECT outbox.create_event_type('not a topic', format => 'json');
