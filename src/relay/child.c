@@ -80,6 +80,9 @@ become_child(pgsocket sock, const char *program)
 	(void) sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
 
+	/* The postmaster signals process groups: ours is to end with the socket. */
+	(void) setpgid(0, 0);
+
 	/* Do not inherit the postmaster's protection from the OOM killer. */
 	fd = open("/proc/self/oom_score_adj", O_WRONLY);
 	if (fd >= 0)
