@@ -1,0 +1,34 @@
+-- The benchmark's event types and its two ways to write many transactions.
+CREATE EXTENSION outbox;
+
+-- One field of bytes: with 198 of them the Avro payload has 200.
+SELECT outbox.create_event_type('bench.avro', topic => 'bench.avro', partitions => 1,
+	schema => '{"type": "record", "name": "Bench", "fields": [{"name": "v", "type": "bytes"}]}');
+
+-- What the latency and cost parts emit, in both formats.
+SELECT outbox.create_event_type('bench.order', topic => 'bench.order', partitions => 1,
+	schema => '{"type": "record", "name": "BenchOrder", "fields": [
+		{"name": "order_no", "type": "long"},
+		{"name": "customer", "type": "string"},
+		{"name": "article", "type": "string"},
+		{"name": "pieces", "type": "int"},
+		{"name": "cents", "type": "long"},
+		{"name": "remark", "type": ["null", "string"], "default": null}]}');
+SELECT outbox.create_event_type('bench.json', topic => 'bench.json', partitions => 1,
+	format => 'json');
+
+-- n transactions of one event each; called outside a transaction.
+CREATE PROCEDURE write_transactions(type text, n integer, size integer)
+LANGUAGE plpgsql AS $$
+DECLARE
+	payload bytea := '\x8c03' || convert_to(repeat('v', 198), 'UTF8');
+BEGIN
+	IF size <> 200 THEN
+		RAISE 'the payload has 200 bytes, not %', size;
+	END IF;
+	FOR i IN 1 .. n LOOP
+		PERFORM outbox.emit_avro(type, payload, key => (i % 1000)::text);
+		COMMIT;
+	END LOOP;
+END
+$$;

@@ -1,0 +1,256 @@
+"""The parts of the benchmark.  Each adds its rows to the table; every ratio is
+taken within one run, between measurements that follow each other."""
+import json
+import os
+import re
+import time
+
+import system
+from report import median
+
+SIZE = 200                      # bytes of Avro payload in a drained event
+BATCH = 100_000                 # events per Kafka transaction, outbox.batch_events
+KEEP_IDLE = 30                  # seconds of idling that are measured
+
+
+def say(text):
+    print("  " + text, flush=True)
+
+
+def warm_up(cluster):
+    """The broker's JVM compiles what it runs often; topics get made."""
+    for kind in ("bench.order", "bench.json"):
+        cluster.query("SELECT outbox.emit(%s, %s::jsonb, key => '-1')", kind, order_payload())
+    write_transactions(cluster, 200_000)
+    cluster.wait_published()
+    plain_producer(cluster, 200_000)
+    latency_run(cluster, 3)
+
+
+def order_payload():
+    return json.dumps({
+        "order_no": 4711, "customer": "customer-0815",
+        "article": "a thing with quite a long description of what it is",
+        "pieces": 3, "cents": 129900,
+        "remark": "please ring twice, the bell is hard to hear from the garden"})
+
+
+def write_transactions(cluster, n):
+    cluster.query("SET synchronous_commit = off")
+    cluster.query(f"CALL write_transactions('bench.avro', {n}, {SIZE})")
+    cluster.query("SET synchronous_commit = on")
+
+
+# ---------------------------------------------------------------------- drain
+
+def plain_producer(cluster, n):
+    out = cluster.program(f"{cluster.programs}/plain_producer", cluster.bootstrap,
+                          "bench.plain", n, SIZE + 5, BATCH)
+    return float(out.split()[0])
+
+
+def drain_outbox(cluster, n):
+    """n transactions wait in WAL: events per second from resume() on."""
+    start = cluster.end_offset("bench.avro")
+    before = cluster.query("SELECT events FROM outbox.status()")
+    began = time.monotonic()
+    cluster.resume()
+    cluster.wait_published()
+    took = time.monotonic() - began
+    events = cluster.query("SELECT events FROM outbox.status()") - before
+    seen = cluster.count("bench.avro", start)
+    if not events == seen == n:
+        raise SystemExit(f"bench: {n} events written, {events} published, {seen} seen")
+    return n / took
+
+
+def recvlogical(cluster, slot, n, options):
+    """pg_recvlogical throws away what lies between the slot and here."""
+    end = cluster.query("SELECT pg_current_wal_flush_lsn()")
+    began = time.monotonic()
+    cluster.program(f"{cluster.server}/pg_recvlogical", "-d", "bench", "-S", slot,
+                    "--start", "-f", os.devnull, "-F", "0", "--endpos", end, *options)
+    return n / (time.monotonic() - began)
+
+
+DECODERS = {
+    "test_decoding": [],
+    "pgoutput": ["-o", "proto_version=1", "-o", "publication_names=bench", "-o", "messages=true"],
+}
+
+
+def drain(cluster, opt, table):
+    rates = {"outbox": [], "plain": [], **{d: [] for d in DECODERS}}
+    others = []
+    cluster.query("CREATE PUBLICATION bench")
+    for _ in range(opt.runs):
+        cluster.wait_published()
+        cluster.pause()
+        for d in DECODERS:
+            cluster.query(f"SELECT pg_create_logical_replication_slot('bench_{d}', '{d}')")
+        write_transactions(cluster, opt.events)
+        cluster.query("CHECKPOINT")
+        with system.OthersWatch([*cluster.processes(), cluster.broker_pid]) as watch:
+            rates["outbox"].append(drain_outbox(cluster, opt.events))
+        others.append(watch.cpus)
+        rates["plain"].append(plain_producer(cluster, opt.events))
+        for d, options in DECODERS.items():
+            rates[d].append(recvlogical(cluster, f"bench_{d}", opt.events, options))
+            cluster.query(f"SELECT pg_drop_replication_slot('bench_{d}')")
+        say("  ".join(f"{k} {v[-1]:,.0f}/s" for k, v in rates.items()))
+    cluster.query("DROP PUBLICATION bench")
+
+    fastest = [max(rates[d][i] for d in DECODERS) for i in range(opt.runs)]
+    for name, values in (("outbox", rates["outbox"]), ("plain producer", rates["plain"]),
+                         ("pg_recvlogical, the faster plugin", fastest)):
+        table.add(f"drain, {name}", median(values), "events/s", values)
+    against = [a / b for a, b in zip(rates["outbox"], rates["plain"])]
+    table.add("drain, outbox / plain producer", median(against), "×", against, least=0.75)
+    against = [a / b for a, b in zip(rates["outbox"], fastest)]
+    table.add("drain, outbox / pg_recvlogical", median(against), "×", against, least=4)
+    table.add("CPUs busy with other things meanwhile", median(others), "", others)
+
+
+# -------------------------------------------------------------------- latency
+
+def latency_run(cluster, seconds, rate=1000):
+    """{"committed": {"p50": ms, ...}, "sent": {...}, "transaction": {...}}"""
+    out = cluster.program(f"{cluster.programs}/latency", cluster.conninfo, cluster.bootstrap,
+                          "bench.order", "bench.order", rate, seconds)
+    found = {}
+    for line in out.splitlines():
+        words = line.split()
+        found[words[0]] = {k: float(v) for k, v in zip(words[1::2], words[2::2])} \
+            if len(words) > 2 else float(words[1])
+    return found
+
+
+def latency(cluster, opt, table):
+    targets = {"exactly_once": {"p50": 7, "p99": 22}, "at_least_once": {"p50": 2.5, "p99": None}}
+    runs = {mode: [] for mode in targets}
+    for _ in range(opt.runs):
+        for mode in targets:
+            cluster.delivery(mode)
+            latency_run(cluster, 1)
+            runs[mode].append(latency_run(cluster, opt.seconds))
+            r = runs[mode][-1]
+            say(f"{mode}: " + ", ".join(f"{k} {v:g} ms" for k, v in r["committed"].items())
+                + f" (transaction p50 {r['transaction']['p50']:g} ms, {r['rate']:.0f} tx/s)")
+    cluster.delivery("exactly_once")
+    for mode, target in targets.items():
+        for p, most in target.items():
+            values = [r["committed"][p] for r in runs[mode]]
+            table.add(f"latency {mode}, {p}", median(values), "ms", values, most=most)
+
+
+# ----------------------------------------------------------------------- cost
+
+SCRIPTS = {
+    "avro": "SELECT outbox.emit('bench.order', :payload::jsonb, key => :key);",
+    "json": "SELECT outbox.emit('bench.json', :payload::jsonb, key => :key);",
+    "bare": "SELECT pg_logical_emit_message(true, 'bench', :filler);",
+}
+
+
+def wal_bytes(cluster, statement, *args):
+    """WAL that a statement writes, the least of some tries."""
+    least = None
+    for _ in range(5):
+        with cluster.conn.transaction():
+            cluster.query("SELECT pg_current_xact_id()")
+            before = cluster.query("SELECT pg_current_wal_insert_lsn()")
+            cluster.query(statement, *args)
+            wrote = cluster.query("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", before)
+        least = int(wrote) if least is None else min(least, int(wrote))
+    return least
+
+
+def filler(cluster, kind):
+    """Contents with which the bare message fills as much WAL as the event."""
+    event = wal_bytes(cluster, "SELECT outbox.emit(%s, %s::jsonb, key => '4711')", kind, order_payload())
+    bare = wal_bytes(cluster, "SELECT pg_logical_emit_message(true, 'bench', %s::text)", "x" * 100)
+    return "x" * (100 + event - bare)
+
+
+def pgbench(cluster, script, sync, seconds, contents):
+    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"outbox-bench-{os.getpid()}.sql")
+    with open(path, "w") as f:
+        f.write(script + "\n")
+    try:
+        out = cluster.program(f"{cluster.server}/pgbench", "-n", "-M", "prepared", "-c", 4, "-j", 2,
+                              "-T", seconds, "-f", path, "-D", "key=4711",
+                              "-D", f"payload={order_payload()}", "-D", f"filler={contents}", "bench",
+                              env={"PGOPTIONS": f"-c synchronous_commit={sync}"})
+    finally:
+        os.unlink(path)
+    return float(re.search(r"tps = ([\d.]+)", out).group(1))
+
+
+def cost(cluster, opt, table):
+    cluster.wait_published()
+    cluster.pause()
+    seconds = max(opt.seconds // 4, 2)
+    for kind, name in (("bench.order", "avro"), ("bench.json", "json")):
+        contents = filler(cluster, kind)
+        for sync in ("on", "off"):
+            ratios, rates = [], {name: [], "bare": []}
+            for _ in range(max(opt.runs, 3)):
+                # a b b a: a drift of the machine falls on both
+                found = {name: 0.0, "bare": 0.0}
+                for script in (name, "bare", "bare", name):
+                    found[script] += pgbench(cluster, SCRIPTS[script], sync, seconds, contents) / 2
+                for script, tps in found.items():
+                    rates[script].append(tps)
+                ratios.append(found[name] / found["bare"])
+            say(f"{name}, synchronous_commit={sync}, {len(contents)} bytes: emit {median(rates[name]):,.0f} tps, "
+                f"bare message {median(rates['bare']):,.0f} tps")
+            table.add(f"TPS with emit ({name}) / bare message, synchronous_commit={sync}",
+                      median(ratios), "×", ratios, least=0.95)
+    cluster.resume()
+    cluster.wait_published()
+
+
+# ------------------------------------------------------- idle CPU and memory
+
+def idle(cluster, opt, table):
+    cluster.wait_published()
+    pids = cluster.processes()
+    time.sleep(10)
+    shares = []
+    for _ in range(opt.runs):
+        began, before = time.monotonic(), [system.cpu_seconds(p) for p in pids]
+        time.sleep(KEEP_IDLE if opt.seconds >= 10 else 5)
+        took = time.monotonic() - began
+        each = [(system.cpu_seconds(p) - b) / took * 100 for p, b in zip(pids, before)]
+        shares.append(sum(each))
+        say(f"relay {each[0]:.3f} %, outbox-kafka {each[1]:.3f} %")
+    table.add("CPU, idle, relay and outbox-kafka", median(shares), "%", shares, most=0.3)
+    each = [system.private_mb(p) for p in pids]
+    say(f"relay {each[0]:.1f} MB, outbox-kafka {each[1]:.1f} MB")
+    table.add("private memory, idle after work", sum(each), "MB", each, most=40)
+
+
+def memory(cluster, opt, table):
+    cluster.wait_published()
+    cluster.pause()
+    write_transactions(cluster, opt.events)
+    pids = cluster.processes()
+    with system.MemoryWatch(pids) as watch:
+        drain_outbox(cluster, opt.events)
+    table.add("private memory, draining small transactions", watch.peak, "MB", watch.peaks, most=160)
+
+    start = cluster.end_offset("bench.avro")
+    with system.MemoryWatch(cluster.processes()) as watch:
+        cluster.query("SELECT count(outbox.emit_avro('bench.avro', %s, key => (i %% 1000)::text)) "
+                      "FROM generate_series(1, %s) i", b"\x8c\x03" + b"v" * (SIZE - 2), opt.big)
+        began = time.monotonic()
+        cluster.wait_published()
+        took = time.monotonic() - began
+    seen = cluster.count("bench.avro", start)
+    if seen != opt.big:
+        raise SystemExit(f"bench: {seen} of {opt.big} events seen")
+    say(f"one transaction of {opt.big:,} events: published {took:.1f} s after its commit")
+    table.add(f"private memory, one transaction of {opt.big:,} events", watch.peak, "MB", watch.peaks, most=160)
+    time.sleep(10)
+    each = [system.private_mb(p) for p in cluster.processes()]
+    table.add("private memory, 10 s after it", sum(each), "MB", each, most=40)
