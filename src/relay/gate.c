@@ -113,6 +113,11 @@ outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn)
 		send_earlier(relay);
 		relay->source->progress(relay->source, &progress);
 		outbox_relay_heartbeat(relay, &progress);
+
+		/* It leaves the ProcArray just before it would wake us. */
+		outbox_state_want_commit(relay->entry);
+		if (replicated && visible(txn->xid))
+			continue;
 		outbox_relay_wait(relay, poll);
 		poll = Min(poll * 2, LONGEST_POLL);
 	}

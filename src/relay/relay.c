@@ -378,6 +378,21 @@ open_for_long(OutboxRelay *relay)
 	return outbox_monotonic_ms() - relay->open->opened_ms > BATCH_AGE;
 }
 
+/*
+ * How long to sleep when caught up with what was committed up to the hint.
+ * While every producer of the ring has a transaction in flight, one that ends
+ * is what matters next, not a commit.
+ */
+static int
+time_to_sleep(OutboxRelay *relay, bool paused, uint64 hint)
+{
+	if (paused || !outbox_batch_can_close(relay))
+		return IDLE_POLL;
+	outbox_state_want_commit(relay->entry);
+	return pg_atomic_read_u64(&relay->entry->commit_hint) == hint ?
+		IDLE_POLL : 0;
+}
+
 static void
 stream(OutboxRelay *relay)
 {
@@ -389,7 +404,6 @@ stream(OutboxRelay *relay)
 	{
 		bool		paused = relay->instance.paused;
 		uint64		hint = pg_atomic_read_u64(&relay->entry->commit_hint);
-		int			timeout = IDLE_POLL;
 
 		more = false;
 		if (!paused)
@@ -412,10 +426,7 @@ stream(OutboxRelay *relay)
 			outbox_state_set(relay->entry, paused ? OUTBOX_STATE_PAUSED :
 							 OUTBOX_STATE_STREAMING, NULL);
 
-		if (more ||
-			(!paused && hint != pg_atomic_read_u64(&relay->entry->commit_hint)))
-			timeout = 0;
-		outbox_relay_wait(relay, timeout);
+		outbox_relay_wait(relay, more ? 0 : time_to_sleep(relay, paused, hint));
 	}
 }
 

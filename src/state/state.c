@@ -75,6 +75,7 @@ startup_shmem(void)
 
 			pg_atomic_init_u32(&entry->asked, 0);
 			pg_atomic_init_u64(&entry->commit_hint, 0);
+			pg_atomic_init_u32(&entry->wants_commit, 0);
 			SpinLockInit(&entry->mutex);
 			ConditionVariableInit(&entry->progress);
 		}

@@ -77,6 +77,8 @@ typedef struct OutboxRelayEntry
 	pg_atomic_uint32 asked;		/* OUTBOX_ASK_* */
 	pg_atomic_uint64 commit_hint;	/* end of the newest commit that carries
 									 * events; the relay flushes to it */
+	pg_atomic_uint32 wants_commit;	/* the relay would act on a commit now:
+									 * wake it; cleared by who does */
 
 	slock_t		mutex;			/* protects all that follows */
 	pid_t		pid;			/* relay, 0 = none */
@@ -139,6 +141,13 @@ extern void outbox_state_free(OutboxRelayEntry *entry);
 /* Wake the relay of an entry, or the launcher. */
 extern void outbox_state_wake(OutboxRelayEntry *entry);
 extern void outbox_state_wake_launcher(void);
+
+/*
+ * Relay: be woken by the next commit that carries events.  What it would act
+ * on (commit_hint, the ProcArray) must be looked at again after this call and
+ * before sleeping.
+ */
+extern void outbox_state_want_commit(OutboxRelayEntry *entry);
 extern void outbox_state_ask(OutboxRelayEntry *entry, uint32 what);
 
 /*

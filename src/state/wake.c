@@ -1,7 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * wake.c
- *		What a committing backend does for the relay: one store, one SetLatch.
+ *		What a committing backend does for the relay: one store, and SetLatch
+ *		when the relay waits for a commit.
+ *
+ * A relay that is busy, paused, or has as many Kafka transactions in flight as
+ * it may, looks at WAL by itself when it can go on; to wake it for each commit
+ * would cost the writers a signal and the machine a process switch.  Both sides
+ * write before they look: the backend the hint and then the wish, the relay the
+ * wish and then the hint, so one of the two sees the other.
  *
  * The transaction callback runs after the transaction has left the ProcArray
  * and, with synchronous standbys, after the wait for them (CommitTransaction,
@@ -50,7 +57,31 @@ hint_commit(OutboxRelayEntry *entry)
 		   !pg_atomic_compare_exchange_u64(&entry->commit_hint, &seen,
 										   XactLastCommitEnd))
 		 /* seen was refreshed */ ;
-	outbox_state_wake(entry);
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&entry->wants_commit) != 0 &&
+		pg_atomic_exchange_u32(&entry->wants_commit, 0) != 0)
+		outbox_state_wake(entry);
+}
+
+void
+outbox_state_want_commit(OutboxRelayEntry *entry)
+{
+	pg_atomic_write_u32(&entry->wants_commit, 1);
+	pg_memory_barrier();
+}
+
+/*
+ * The entry of this database, remembered: an entry of another database costs
+ * nothing but a relay woken in vain.
+ */
+static OutboxRelayEntry *
+my_entry(void)
+{
+	static OutboxRelayEntry *entry = NULL;
+
+	if (entry == NULL || entry->database != MyDatabaseId)
+		entry = outbox_state_find(MyDatabaseId);
+	return entry;
 }
 
 static void
@@ -70,7 +101,7 @@ xact_callback(XactEvent event, void *arg)
 	if (!carries_message && !touches_extension)
 		return;
 
-	entry = outbox_state_find(MyDatabaseId);
+	entry = my_entry();
 	if (entry != NULL && carries_message && event == XACT_EVENT_COMMIT)
 		hint_commit(entry);
 	if (touches_extension && OutboxState != NULL)
