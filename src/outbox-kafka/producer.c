@@ -204,8 +204,14 @@ outbox_producer_commit(OutboxSession *session, OutboxBatch *batch)
  * In the requests thread: initialise what init_run created.
  */
 static bool
-init_one(OutboxHandle *handle, int64 deadline, OutboxResult *result)
+init_one(OutboxSession *session, int id, OutboxHandle *handle, int64 deadline,
+		 OutboxResult *result)
 {
+	char		doing[OUTBOX_RESULT_MESSAGE_SIZE];
+
+	snprintf(doing, sizeof(doing),
+			 "could not initialise transactional id \"%s-%d\"",
+			 session->prefix, id);
 	for (;;)
 	{
 		rd_kafka_error_t *error;
@@ -222,8 +228,7 @@ init_one(OutboxHandle *handle, int64 deadline, OutboxResult *result)
 			rd_kafka_error_destroy(error);
 			continue;
 		}
-		take_error(result, handle, error,
-				   "could not initialise a transactional id");
+		take_error(result, handle, error, doing);
 		if (link.class != OUTBOX_OK)
 			*result = link;
 		else if (result->class == OUTBOX_UNKNOWN)
@@ -254,7 +259,8 @@ init_run(OutboxJob *job)
 	}
 	for (int i = 0; i < init->count; i++)
 	{
-		if (!init_one(init->handles[i], deadline, &job->result))
+		if (!init_one(session, init->first + i, init->handles[i], deadline,
+					  &job->result))
 			return;
 		if (session->delivery == OUTBOX_EXACTLY_ONCE &&
 			init->first + i < session->ring)

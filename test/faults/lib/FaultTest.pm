@@ -98,7 +98,7 @@ sub ok_state
 	my ($node, $state, $pattern, $title, %opt) = @_;
 	my $began = time();
 	my $good = wait_for($node, "SELECT state IN ('" . join("', '", split(/\|/, $state)) . "') AND"
-		  . " reason ~ " . quote($pattern) . " FROM outbox.status()", %opt);
+		  . " reason ~* " . quote($pattern) . " FROM outbox.status()", %opt);
 	ok($good, $title);
 	my ($rc, $out) = $node->psql('postgres',
 		"SELECT format('%s: %s', state, reason) FROM outbox.status()");
