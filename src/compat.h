@@ -121,6 +121,18 @@ typedef void OutboxJsonActionResult;
 #endif							/* OUTBOX_COMPAT_JSON */
 
 /*
+ * utils/wait_event.h
+ */
+
+/* 17 lets extensions name what they wait for; each place has its own event. */
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_wait_event(event, name) \
+	(*(event) != 0 ? *(event) : (*(event) = WaitEventExtensionNew(name)))
+#else
+#define outbox_compat_wait_event(event, name) ((void) (event), PG_WAIT_EXTENSION)
+#endif
+
+/*
  * utils/acl.h
  */
 

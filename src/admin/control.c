@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/extension.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -172,6 +173,7 @@ outbox_published_lsn(PG_FUNCTION_ARGS)
 Datum
 outbox_wait_published(PG_FUNCTION_ARGS)
 {
+	static uint32 wait_event = 0;
 	OutboxRelayEntry *entry = my_entry();
 	XLogRecPtr	target;
 	TimestampTz end = DT_NOEND;
@@ -206,7 +208,8 @@ outbox_wait_published(PG_FUNCTION_ARGS)
 				break;
 		}
 		(void) ConditionVariableTimedSleep(&entry->progress, wait_ms,
-										   PG_WAIT_EXTENSION);
+										   outbox_compat_wait_event(&wait_event,
+																	"OutboxPublished"));
 	}
 	ConditionVariableCancelSleep();
 	PG_RETURN_BOOL(done);

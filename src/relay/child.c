@@ -37,6 +37,7 @@
 #include "base/clock.h"
 #include "compat.h"
 #include "guc.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port.h"
@@ -337,6 +338,7 @@ keep_alive(void)
 bool
 outbox_child_wait(int timeout_ms)
 {
+	static uint32 wait_event = 0;
 	WaitEvent	events[3];
 	bool		latch = false;
 	int			n;
@@ -349,7 +351,8 @@ outbox_child_wait(int timeout_ms)
 					NULL);
 	n = WaitEventSetWait(child.events,
 						 Min(timeout_ms, OUTBOX_PING_INTERVAL),
-						 events, lengthof(events), PG_WAIT_EXTENSION);
+						 events, lengthof(events),
+						 outbox_compat_wait_event(&wait_event, "OutboxRelay"));
 	for (int i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_LATCH_SET)

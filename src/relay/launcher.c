@@ -28,6 +28,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -319,6 +320,8 @@ retry_at_once(void)
 void
 outbox_launcher_main(Datum arg)
 {
+	static uint32 wait_event = 0;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -336,7 +339,9 @@ outbox_launcher_main(Datum arg)
 		long		wait_ms = look();
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT |
-						 WL_EXIT_ON_PM_DEATH, wait_ms, PG_WAIT_EXTENSION);
+						 WL_EXIT_ON_PM_DEATH, wait_ms,
+						 outbox_compat_wait_event(&wait_event,
+												  "OutboxLauncher"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

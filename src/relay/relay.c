@@ -32,6 +32,7 @@
 #include "access/xlog.h"
 #include "base/clock.h"
 #include "catalog/instance.h"
+#include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -493,6 +494,7 @@ check_instance(OutboxRelay *relay)
 static void
 wait_for_settings(OutboxRelay *relay)
 {
+	static uint32 wait_event = 0;
 	OutboxResult why = {.class = OUTBOX_CONFIG};
 
 	if (outbox_bootstrap_servers[0] != '\0')
@@ -504,7 +506,8 @@ wait_for_settings(OutboxRelay *relay)
 	for (;;)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0,
-						 PG_WAIT_EXTENSION);
+						 outbox_compat_wait_event(&wait_event,
+												  "OutboxRelaySettings"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

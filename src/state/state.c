@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -202,6 +203,7 @@ void
 outbox_state_leave(Oid database, int timeout_ms, int hold_ms)
 {
 	OutboxRelayEntry *entry;
+	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz end = TimestampTzPlusMilliseconds(now, timeout_ms);
 
@@ -228,7 +230,8 @@ outbox_state_leave(Oid database, int timeout_ms, int hold_ms)
 			break;
 		outbox_state_ask(entry, OUTBOX_ASK_LEAVE);
 		ConditionVariableTimedSleep(&entry->progress, 100,
-									PG_WAIT_EXTENSION);
+									outbox_compat_wait_event(&wait_event,
+															 "OutboxRelayLeave"));
 	}
 	ConditionVariableCancelSleep();
 }
