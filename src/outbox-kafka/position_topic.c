@@ -51,6 +51,7 @@ typedef struct ReadJob
 {
 	OutboxJob	job;
 	OutboxSession *session;
+	OutboxHandle *client;
 	bool		settle;			/* must get past the high watermark */
 	int64		deadline;
 	int64		low;
@@ -305,7 +306,7 @@ read_run(OutboxJob *job)
 
 	outbox_result_ok(&job->result);
 	read->deadline = outbox_now_ms() + READ_TIMEOUT;
-	partitions = outbox_topics_lookup(session->plain->rk,
+	partitions = outbox_topics_lookup(read->client->rk,
 									  session->position_topic,
 									  read->deadline, &job->result);
 	if (partitions <= 0)
@@ -370,6 +371,7 @@ outbox_position_request(OutboxSession *session)
 	read->job.run = read_run;
 	read->job.done = read_done;
 	read->session = session;
+	read->client = outbox_session_client(session);
 	read->settle = session->initialised;
 	session->waiting = true;
 	outbox_worker_submit(&session->requests, &read->job);

@@ -303,6 +303,7 @@ init_done(OutboxJob *job)
 	{
 		session->initialised = true;
 		session->waiting = false;
+		outbox_session_spare_plain(session);
 		outbox_session_reply(session, OUTBOX_FRAME_INIT_OK);
 	}
 	outbox_topics_list_free(&init->names);

@@ -24,6 +24,7 @@ typedef struct PutJob
 {
 	OutboxJob	job;
 	OutboxSession *session;
+	OutboxHandle *client;
 	char	   *key;
 	int32		key_len;
 	char	   *value;			/* NULL for null */
@@ -74,6 +75,16 @@ read_properties(OutboxSession *session, OutboxCursor *c, const char *path,
 }
 
 static bool
+make_plain(OutboxSession *session, OutboxResult *result)
+{
+	session->plain = outbox_handle_new(session->config,
+									   OUTBOX_HANDLE_IDEMPOTENT, NULL,
+									   outbox_delivered, session->wake_fd,
+									   result);
+	return session->plain != NULL;
+}
+
+static bool
 greet(OutboxSession *session, const char *body, size_t len,
 	  OutboxResult *result)
 {
@@ -103,11 +114,7 @@ greet(OutboxSession *session, const char *body, size_t len,
 		outbox_link_leave();
 	if (!read_properties(session, &c, path, result))
 		return false;
-	session->plain = outbox_handle_new(session->config,
-									   OUTBOX_HANDLE_IDEMPOTENT, NULL,
-									   outbox_delivered, session->wake_fd,
-									   result);
-	return session->plain != NULL;
+	return make_plain(session, result);
 }
 
 static void
@@ -141,7 +148,7 @@ put_run(OutboxJob *job)
 	int			partitions;
 
 	outbox_result_ok(&job->result);
-	partitions = outbox_topics_lookup(session->plain->rk,
+	partitions = outbox_topics_lookup(((PutJob *) job)->client->rk,
 									  session->position_topic,
 									  outbox_now_ms() + PUT_TIMEOUT,
 									  &job->result);
@@ -192,6 +199,7 @@ static void
 put_record(OutboxSession *session, const char *body, size_t len)
 {
 	PutJob	   *put = palloc0(sizeof(PutJob));
+	OutboxResult result;
 	OutboxCursor c;
 	const char *key,
 			   *value;
@@ -207,6 +215,13 @@ put_record(OutboxSession *session, const char *body, size_t len)
 		put->value = palloc(put->value_len + 1);
 		memcpy(put->value, value, put->value_len);
 	}
+	if (session->plain == NULL && !make_plain(session, &result))
+	{
+		outbox_session_fail(session, OUTBOX_FRAME_PUT_RECORD, &result, 0,
+							OUTBOX_NO_TOPIC);
+		return;
+	}
+	put->client = session->plain;
 	put->job.run = put_run;
 	put->job.done = put_done;
 	put->session = session;
@@ -275,10 +290,10 @@ outbox_request_progress(OutboxSession *session)
 static void
 probe_run(OutboxJob *job)
 {
-	OutboxSession *session = ((PutJob *) job)->session;
+	OutboxHandle *client = ((PutJob *) job)->client;
 	const struct rd_kafka_metadata *metadata;
 
-	if (rd_kafka_metadata(session->plain->rk, 0, NULL, &metadata, 1000) ==
+	if (rd_kafka_metadata(client->rk, 0, NULL, &metadata, 1000) ==
 		RD_KAFKA_RESP_ERR_NO_ERROR)
 		rd_kafka_metadata_destroy(metadata);
 }
@@ -300,7 +315,7 @@ outbox_request_probe(OutboxSession *session)
 	PutJob	   *probe;
 
 	outbox_report_trouble(&link);
-	if (link.class == OUTBOX_OK || session->plain == NULL ||
+	if (link.class == OUTBOX_OK || outbox_session_client(session) == NULL ||
 		outbox_now_ms() < session->next_probe_ms ||
 		!outbox_worker_idle(&session->requests))
 		return;
@@ -309,5 +324,6 @@ outbox_request_probe(OutboxSession *session)
 	probe->job.run = probe_run;
 	probe->job.done = probe_done;
 	probe->session = session;
+	probe->client = outbox_session_client(session);
 	outbox_worker_submit(&session->requests, &probe->job);
 }

@@ -57,6 +57,29 @@ outbox_session_reply_committed(OutboxSession *session, uint32 batch,
 }
 
 /*
+ * The handle for metadata and admin requests.
+ */
+OutboxHandle *
+outbox_session_client(const OutboxSession *session)
+{
+	return session->plain != NULL ? session->plain :
+		session->producers[0].handle;
+}
+
+/*
+ * After INIT, exactly once: a handle that produces nothing costs an idle
+ * machine its wake-ups and a busy one its memory.
+ */
+void
+outbox_session_spare_plain(OutboxSession *session)
+{
+	if (session->plain == NULL || session->delivery != OUTBOX_EXACTLY_ONCE)
+		return;
+	outbox_session_bury(session, session->plain);
+	session->plain = NULL;
+}
+
+/*
  * Pass on log lines and a change of the link's state.
  */
 void

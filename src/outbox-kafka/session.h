@@ -62,7 +62,8 @@ typedef struct OutboxSession
 	char	   *position_topic;
 	OutboxKafkaConfig *config;
 
-	OutboxHandle *plain;		/* idempotent producer, admin requests */
+	OutboxHandle *plain;		/* idempotent producer; NULL once producers
+								 * of the ring can stand in, see session.c */
 	bool		initialised;	/* INIT was answered */
 	OutboxProducer producers[OUTBOX_MAX_RING];
 	OutboxHandle **buried;		/* to be destroyed when no job can use them */
@@ -109,6 +110,8 @@ extern void outbox_session_reply(OutboxSession *session,
 								 OutboxFrameType type);
 extern void outbox_session_reply_committed(OutboxSession *session,
 										   uint32 batch, uint32 events);
+extern OutboxHandle *outbox_session_client(const OutboxSession *session);
+extern void outbox_session_spare_plain(OutboxSession *session);
 extern void outbox_session_report(OutboxSession *session);
 extern void outbox_session_bury(OutboxSession *session, OutboxHandle *handle);
 extern void outbox_session_dig(OutboxSession *session);

@@ -31,6 +31,7 @@ typedef struct TopicJob
 {
 	OutboxJob	job;
 	OutboxSession *session;
+	OutboxHandle *client;
 	uint32		index;
 	char	   *name;			/* goes into the session's table */
 	int			partitions;
@@ -217,8 +218,7 @@ static void
 topic_run(OutboxJob *job)
 {
 	TopicJob   *topic = (TopicJob *) job;
-	OutboxSession *session = topic->session;
-	rd_kafka_t *rk = session->plain->rk;
+	rd_kafka_t *rk = topic->client->rk;
 	int64		deadline = outbox_now_ms() + TOPIC_TIMEOUT;
 	OutboxTopicList list = {&topic->name, 1};
 	int			count;
@@ -329,6 +329,7 @@ outbox_topics_request(OutboxSession *session, const char *body, size_t len)
 	topic->job.run = topic_run;
 	topic->job.done = topic_done;
 	topic->session = session;
+	topic->client = outbox_session_client(session);
 	if (session->delivery == OUTBOX_AT_LEAST_ONCE)
 		topic->handles[topic->nhandles++] = session->plain;
 	for (int i = 0; i < session->ring; i++)
