@@ -2,12 +2,25 @@
 import time
 import uuid
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 
 def unique(name):
     return "%s-%s" % (name, uuid.uuid4().hex[:12])
+
+
+def watermarks(consumer, topic):
+    """End of each partition; waits for one that has no leader just now."""
+    limit = time.time() + 15
+    while True:
+        try:
+            meta = consumer.list_topics(topic, 10).topics[topic]
+            return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in meta.partitions}
+        except KafkaException:
+            if time.time() > limit:
+                raise
+            time.sleep(0.2)
 
 
 def read_all(bootstrap, topic, isolation="read_committed", settle=10):
@@ -16,8 +29,7 @@ def read_all(bootstrap, topic, isolation="read_committed", settle=10):
     read_committed waits until no transaction is open below the watermark."""
     plain = Consumer({"bootstrap.servers": bootstrap, "group.id": unique("g"),
                       "isolation.level": "read_uncommitted"})
-    meta = plain.list_topics(topic, 10).topics[topic]
-    ends = {p: plain.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in meta.partitions}
+    ends = watermarks(plain, topic)
     plain.close()
     c = Consumer({"bootstrap.servers": bootstrap, "group.id": unique("g"), "isolation.level": isolation,
                   "enable.partition.eof": True, "enable.auto.commit": False, "fetch.wait.max.ms": 20,

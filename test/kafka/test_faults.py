@@ -251,6 +251,28 @@ def test_stall():
     c.close()
 
 
+@test("at_least_once: nothing is COMMITTED, and no position written, before it is acknowledged")
+def test_at_least_once_waits():
+    broker, proxy = proxied()
+    c, n, (t,) = started(proxy.address, delivery=AT_LEAST_ONCE)
+    batch(c, 1)
+    time.sleep(0.5)
+    broker.call("pause")
+    try:
+        c.data(2, [event(b"2.0")])
+        c.commit(2, 1, position(2))
+        c.commit(3, 0, position(3))             # nothing of its own, but 2 is before it
+        try:
+            raise AssertionError(c.answer(2))
+        except TimeoutError:
+            pass
+    finally:
+        broker.call("cont")
+    assert [c.expect(COMMITTED)["batch"] for _ in range(2)] == [2, 3]
+    assert values(proxy.address, t) == [b"1.0", b"2.0"]
+    c.close()
+
+
 @test("a broker that stays away fails the batch within the transaction timeout")
 def test_gone():
     broker, proxy = proxied()

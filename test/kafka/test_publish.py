@@ -281,7 +281,7 @@ def test_claims():
     c, n, (t,) = started()
     c.commit(1, 0, position(77, incarnation=3))
     c.expect(COMMITTED)
-    for tl, inc in ((1, 5), (2, 1), (1, 9), (2, 2), (1, 4)):
+    for tl, inc in ((1, 5), (2, 1), (1, 9), (2, 2), (2, 1), (1, 4)):
         c.put("claim", position(timeline=tl, incarnation=inc))
         c.expect(PUT_OK)
     p = Producer({"bootstrap.servers": B, "linger.ms": 5})
