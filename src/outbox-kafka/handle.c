@@ -56,6 +56,11 @@ on_log(const rd_kafka_t *rk, int level, const char *facility,
 	   const char *text)
 {
 	OutboxHandle *handle = rd_kafka_opaque(rk);
+	const char *thread = strncmp(text, "[thrd:", 6) == 0 ?
+		strstr(text, "]: ") : NULL;
+
+	if (thread != NULL)
+		text = thread + 3;		/* of no use to anybody */
 
 	/* we set a few properties on the kind of client that ignores them */
 	if (strcmp(facility, "CONFWARN") == 0)
