@@ -125,7 +125,8 @@ judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
 
 /*
  * Whether the commit record at C is the one that was published, as far as that
- * WAL is still here.  It is there if this is our own history.
+ * WAL is still here.  It is there if this is our own history.  A checkpoint may
+ * take that WAL away while we look for it.
  */
 static bool
 same_history(const OutboxOwnFacts *own, const OutboxPosition *pos)
@@ -135,8 +136,9 @@ same_history(const OutboxOwnFacts *own, const OutboxPosition *pos)
 	if (pos->commit_start == InvalidXLogRecPtr ||
 		pos->commit_start < own->oldest_wal)
 		return true;
-	return outbox_scanner_commit_crc(pos->commit_start, &crc) &&
-		crc == pos->commit_crc;
+	if (outbox_scanner_commit_crc(pos->commit_start, &crc))
+		return crc == pos->commit_crc;
+	return pos->commit_start < outbox_source_oldest();
 }
 
 static bool

@@ -559,18 +559,24 @@ state_of_error(int sqlerrcode)
 	}
 }
 
-/* Note an error for status(); the caller lets it end the process. */
-static void
+/*
+ * Note an error for status(); the caller lets it end the process.  Returns
+ * whether it is another one than the last time: only that is worth the log.
+ */
+static bool
 record_error(OutboxRelay *relay, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	ErrorData  *error = CopyErrorData();
 	OutboxRelayState state = state_of_error(error->sqlerrcode);
 	OutboxResult why = {.class = OUTBOX_UNKNOWN};
+	bool		news;
 
 	snprintf(why.message, sizeof(why.message), error->hint ? "%s (%s)" : "%s",
 			 error->message, error->hint);
 	SpinLockAcquire(&relay->entry->mutex);
+	news = strcmp(relay->entry->last_error.message, why.message) != 0 ||
+		relay->entry->failures == 0;
 	if (state >= OUTBOX_FIRST_REFUSING_STATE)
 		relay->entry->next_retry_at = DT_NOEND;
 	else
@@ -578,6 +584,7 @@ record_error(OutboxRelay *relay, MemoryContext context)
 	SpinLockRelease(&relay->entry->mutex);
 	outbox_state_set(relay->entry, state, &why);
 	MemoryContextSwitchTo(old);
+	return news;
 }
 
 void
@@ -604,8 +611,10 @@ outbox_relay_main(Datum arg)
 	PG_CATCH();
 	{
 		LWLockReleaseAll();
-		record_error(&relay_data, context);
-		PG_RE_THROW();
+		if (record_error(&relay_data, context))
+			PG_RE_THROW();
+		FlushErrorState();
+		proc_exit(0);
 	}
 	PG_END_TRY();
 }

@@ -164,6 +164,9 @@ ok(wait_state($node, 'misconfigured', timeout => 10), 'outbox-kafka is not there
 like(status($node)->{reason}, qr/"\/nowhere\/outbox-kafka".*outbox\.kafka_program/,
 	'the reason names it and says what to do');
 emit('postgres', 'i');
+sleep 2;
+my @said = slurp_file($node->logfile) =~ /(ERROR: .*\/nowhere\/outbox-kafka)/g;
+is(scalar @said, 2, 'both relays say it once, not at every try');
 conf("outbox.kafka_program = ''\noutbox.bootstrap_servers = ''");
 $node->reload;
 ok(wait_for($node, "SELECT state = 'misconfigured' AND reason LIKE '%bootstrap_servers is not set'
