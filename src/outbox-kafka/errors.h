@@ -25,14 +25,20 @@ extern void outbox_result_ok(OutboxResult *result);
 /* Replace control characters by spaces and drop them from the end. */
 extern void outbox_clean_line(char *text);
 
-/* Monotonic milliseconds. */
+/* Monotonic microseconds and milliseconds. */
 static inline int64
-outbox_now_ms(void)
+outbox_now_us(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static inline int64
+outbox_now_ms(void)
+{
+	return outbox_now_us() / 1000;
 }
 
 #endif							/* OUTBOX_KAFKA_ERRORS_H */

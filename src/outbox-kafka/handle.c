@@ -35,7 +35,15 @@
 #define API_METADATA			3
 #define API_FIND_COORDINATOR	10
 #define API_INIT_PRODUCER_ID	22
+#define API_ADD_PARTITIONS		24
 #define API_END_TXN				26
+
+/*
+ * us from an answer to AddPartitionsToTxn to the next such request when the
+ * broker said CONCURRENT_TRANSACTIONS: librdkafka waits 20 ms.
+ */
+#define LEAST_PUT_OFF	15000
+#define MOST_PUT_OFF	30000
 
 /* From here on librdkafka's main thread no longer spins (its issue 4671). */
 #define QUIET_VERSION	0x020400ff
@@ -113,8 +121,17 @@ on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id,
 		   int16_t api, int16_t version, int32_t correlation, size_t size,
 		   void *opaque)
 {
+	OutboxHandle *handle = opaque;
+
 	if (api == API_END_TXN)
-		((OutboxHandle *) opaque)->end_txn_requests++;
+		handle->end_txn_requests++;
+	else if (api == API_ADD_PARTITIONS && handle->partitions_us != 0)
+	{
+		int64		gap = outbox_now_us() - handle->partitions_us;
+
+		if (gap >= LEAST_PUT_OFF && gap < MOST_PUT_OFF)
+			handle->came_early = true;
+	}
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -123,6 +140,8 @@ on_response(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id,
 			int16_t api, int16_t version, int32_t correlation, size_t size,
 			int64_t roundtrip, rd_kafka_resp_err_t err, void *opaque)
 {
+	if (api == API_ADD_PARTITIONS)
+		((OutboxHandle *) opaque)->partitions_us = outbox_now_us();
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR &&
 		(api == API_PRODUCE || api == API_FETCH || api == API_LIST_OFFSETS ||
 		 api == API_METADATA || api == API_FIND_COORDINATOR ||

@@ -33,6 +33,9 @@ typedef struct OutboxHandle
 	uint32		topics_size;
 	OutboxDelivered delivered;
 	_Atomic uint32 end_txn_requests;	/* EndTxn requests written so far */
+	_Atomic int64 partitions_us;	/* last answer to AddPartitionsToTxn in
+									 * this transaction, 0 = none */
+	_Atomic bool came_early;	/* this transaction was put off */
 	_Atomic bool broken;		/* "trouble" is set: no good for anything */
 	pthread_mutex_t lock;		/* of trouble */
 	OutboxResult trouble;

@@ -9,6 +9,11 @@
  * thread, but for a commit its librdkafka handle is used by the committer
  * thread; only the main thread replaces a handle.
  *
+ * When two ids are not enough, because the broker is slow to write markers, an
+ * early batch is late by 20 ms, and so are all behind it.  So ids rest a little
+ * after a commit, as long as experience says: a batch that was put off makes
+ * the rest longer by REST_STEP, one that was not, shorter by REST_DECAY.
+ *
  * What is left when the process dies just here:
  *
  *	in INIT			some ids have a new epoch.  Open transactions of theirs
@@ -41,6 +46,12 @@
 #define COMMIT_SLICE	250		/* ms */
 #define COMMIT_GRACE	3000	/* beyond the transaction timeout */
 #define INIT_TIMEOUT	10000
+
+/* The rest of an id between transactions, us. */
+#define REST_STEP		500
+#define REST_DECAY		5
+#define LONGEST_REST	10000
+#define SMALL_BATCH		1000	/* events; all of it is produced at once */
 
 typedef struct CommitJob
 {
@@ -100,7 +111,14 @@ outbox_producer_begin(OutboxSession *session, uint32 batch,
 		outbox_link_leave();	/* DATA before INIT */
 	if (producer->state != OUTBOX_PRODUCER_FREE)
 		return NULL;
+	if (outbox_now_us() < producer->rested_us)
+	{
+		session->begin_due_us = producer->rested_us;
+		return NULL;
+	}
 	producer->handle->end_txn_requests = 0;
+	producer->handle->partitions_us = 0;
+	producer->handle->came_early = false;
 	error = rd_kafka_begin_transaction(producer->handle->rk);
 	if (error != NULL)
 	{
@@ -156,6 +174,20 @@ commit_run(OutboxJob *job)
 
 static void revive(OutboxSession *session, OutboxProducer *producer);
 
+/*
+ * Learn how long an id must rest after its commit.  More than REST_STEP /
+ * REST_DECAY events that are in time make up for one that is 20 ms late.
+ */
+static void
+adapt_rest(OutboxSession *session, OutboxProducer *producer, uint32 events)
+{
+	if (events < SMALL_BATCH && producer->handle->came_early)
+		session->rest_us = Min(session->rest_us + REST_STEP, LONGEST_REST);
+	else
+		session->rest_us = Max(session->rest_us - REST_DECAY, 0);
+	producer->rested_us = outbox_now_us() + session->rest_us;
+}
+
 static void
 commit_done(OutboxJob *job)
 {
@@ -169,6 +201,7 @@ commit_done(OutboxJob *job)
 	else if (!session->failed)
 	{
 		outbox_session_reply_committed(session, batch->number, batch->events);
+		adapt_rest(session, batch->producer, batch->events);
 		if (commit->requests > 1)
 			revive(session, batch->producer);
 		else

@@ -138,6 +138,7 @@ take_turn(OutboxSession *session)
 	uint32		left = session->data_left;
 	bool		moved = false;
 
+	session->begin_due_us = 0;
 	outbox_producer_poll(session);
 	outbox_worker_reap(&session->committer);
 	outbox_worker_reap(&session->requests);
@@ -155,7 +156,8 @@ take_turn(OutboxSession *session)
 	return moved;
 }
 
-static int
+/* us */
+static int64
 wait_time(const OutboxSession *session)
 {
 	int64		wait = session->trouble_ms != 0 && !session->failed ?
@@ -163,23 +165,28 @@ wait_time(const OutboxSession *session)
 
 	if (session->position_due_ms != 0)
 		wait = Min(wait, session->position_due_ms - outbox_now_ms());
-	return (int) Max(wait, 0);
+	wait *= 1000;
+	if (session->begin_due_us != 0)
+		wait = Min(wait, session->begin_due_us - outbox_now_us());
+	return Max(wait, 0);
 }
 
 static void
-wait_for_work(OutboxSession *session, int timeout)
+wait_for_work(OutboxSession *session, int64 timeout)
 {
 	struct pollfd fds[2] = {0};
 	uint64		count;
 	bool		unsent = !outbox_link_flush(&session->link);
 	bool		full = outbox_link_full(&session->link);
+	struct timespec until = {.tv_sec = timeout / 1000000,
+	.tv_nsec = timeout % 1000000 * 1000};
 	int			n;
 
 	fds[0].fd = session->link.fd;
 	fds[0].events = POLLRDHUP | (full ? 0 : POLLIN) | (unsent ? POLLOUT : 0);
 	fds[1].fd = session->wake_fd;
 	fds[1].events = POLLIN;
-	n = poll(fds, 2, timeout);
+	n = ppoll(fds, 2, &until, NULL);
 	if (n < 0 && errno != EINTR)
 		outbox_link_leave();
 	if (full)

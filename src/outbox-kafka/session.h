@@ -32,6 +32,7 @@ typedef struct OutboxProducer
 {
 	OutboxHandle *handle;
 	OutboxProducerState state;
+	int64		rested_us;		/* may begin again from then on */
 } OutboxProducer;
 
 typedef struct OutboxBatch
@@ -66,6 +67,8 @@ typedef struct OutboxSession
 								 * of the ring can stand in, see session.c */
 	bool		initialised;	/* INIT was answered */
 	OutboxProducer producers[OUTBOX_MAX_RING];
+	int64		rest_us;		/* of an id after a commit, see producer.c */
+	int64		begin_due_us;	/* a batch waits for that, 0 = none */
 	OutboxHandle **buried;		/* to be destroyed when no job can use them */
 	int			nburied;
 
