@@ -27,7 +27,8 @@
  * At least once.  Batches are pipelined through one idempotent producer; a
  * batch is gone, and COMMITTED is sent, when all its messages and those of the
  * batches before it are acknowledged.  The position record follows behind, at
- * most every POSITION_INTERVAL ms, and is not waited for.  Dying anywhere
+ * most every POSITION_INTERVAL ms, and is not waited for; RECORDED says that it
+ * is acknowledged, and only then may WAL go and the floor move.  Dying anywhere
  * leaves a position that is older than what was published: the next child
  * publishes the difference again.  Never the other way round, because the
  * position is produced after the acknowledgement of what it covers.
@@ -342,18 +343,22 @@ finish_batch(OutboxSession *session, OutboxBatch *batch)
 			pfree(session->position);
 		session->position = batch->position;
 		session->position_len = batch->position_len;
-		if (session->position_due_ms == 0)
+		if (batch->events == 0)
+			session->position_due_ms = outbox_now_ms();
+		else if (session->position_due_ms == 0)
 			session->position_due_ms = outbox_now_ms() + POSITION_INTERVAL;
 	}
 	session->first = (session->first + 1) % OUTBOX_WINDOW;
 	session->count--;
 }
 
+/* One at a time, so that RECORDED tells which. */
 static void
 write_position(OutboxSession *session)
 {
 	rd_kafka_resp_err_t err;
 
+	session->position_acked = false;
 	err = produce_position(session, session->plain, OUTBOX_MESSAGE_POSITION,
 						   session->position, session->position_len);
 	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -362,6 +367,24 @@ write_position(OutboxSession *session)
 		fail_batch(session, 0, outbox_error_class(err), 0, OUTBOX_NO_TOPIC,
 				   err, "could not produce the position record");
 	session->position_due_ms = 0;
+	session->position_sent = session->position;
+	session->position_sent_len = session->position_len;
+	session->position = NULL;
+}
+
+static void
+follow_position(OutboxSession *session)
+{
+	if (session->position_sent != NULL && session->position_acked)
+	{
+		outbox_session_reply_recorded(session, session->position_sent,
+									  session->position_sent_len);
+		pfree(session->position_sent);
+		session->position_sent = NULL;
+	}
+	if (session->position_due_ms != 0 && session->position_sent == NULL &&
+		outbox_now_ms() >= session->position_due_ms)
+		write_position(session);
 }
 
 /*
@@ -415,9 +438,8 @@ outbox_batch_progress(OutboxSession *session)
 		}
 	}
 	check_deliveries(session);
-	if (session->position_due_ms != 0 && !session->failed &&
-		outbox_now_ms() >= session->position_due_ms)
-		write_position(session);
+	if (!session->failed)
+		follow_position(session);
 }
 
 /*

@@ -95,7 +95,9 @@ outbox_delivered(const rd_kafka_message_t *message)
 		note_failure(what, (uint32) tag, message);
 	if (what == OUTBOX_MESSAGE_PUT)
 		the_session->put_state = OUTBOX_PUT_DONE;
-	else if (what != OUTBOX_MESSAGE_POSITION)
+	else if (what == OUTBOX_MESSAGE_POSITION)
+		the_session->position_acked = true;
+	else
 		the_session->batches[what].unacked--;
 }
 

@@ -163,7 +163,7 @@ wait_time(const OutboxSession *session)
 	int64		wait = session->trouble_ms != 0 && !session->failed ?
 		REASON_WAIT / 4 : IDLE_WAIT;
 
-	if (session->position_due_ms != 0)
+	if (session->position_due_ms != 0 && session->position_sent == NULL)
 		wait = Min(wait, session->position_due_ms - outbox_now_ms());
 	wait *= 1000;
 	if (session->begin_due_us != 0)

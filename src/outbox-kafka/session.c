@@ -56,6 +56,17 @@ outbox_session_reply_committed(OutboxSession *session, uint32 batch,
 	outbox_frame_end(out, start);
 }
 
+void
+outbox_session_reply_recorded(OutboxSession *session, const char *position,
+							  int32 len)
+{
+	StringInfo	out = &session->link.out;
+	int			start = outbox_frame_begin(out, OUTBOX_FRAME_RECORDED);
+
+	outbox_put_bytes(out, position, len);
+	outbox_frame_end(out, start);
+}
+
 /*
  * The handle for metadata and admin requests.
  */

@@ -99,6 +99,9 @@ typedef struct OutboxSession
 	char	   *position;
 	int32		position_len;
 	int64		position_due_ms;	/* 0 = none waits */
+	char	   *position_sent;	/* the one under way, NULL = none */
+	int32		position_sent_len;
+	_Atomic bool position_acked;	/* it is under way no more */
 } OutboxSession;
 
 /* Topic objects of a handle: the position topic first, then by index. */
@@ -115,6 +118,8 @@ extern void outbox_session_reply_committed(OutboxSession *session,
 										   uint32 batch, uint32 events);
 extern OutboxHandle *outbox_session_client(const OutboxSession *session);
 extern void outbox_session_spare_plain(OutboxSession *session);
+extern void outbox_session_reply_recorded(OutboxSession *session,
+										  const char *position, int32 len);
 extern void outbox_session_report(OutboxSession *session);
 extern void outbox_session_bury(OutboxSession *session, OutboxHandle *handle);
 extern void outbox_session_dig(OutboxSession *session);

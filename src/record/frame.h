@@ -46,6 +46,8 @@
  *					(OUTBOX_NO_TOPIC = none), string message
  *	PONG			u64 token
  *	LOG				u8 level (syslog), string message
+ *	RECORDED		bytes position record: at_least_once, where COMMITTED does
+ *					not wait for it: it is acknowledged now
  *	STATUS			u8 class, i32 code, string message: the link's present
  *					trouble (OUTBOX_OK = over); no answer to anything
  *
@@ -90,7 +92,8 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_FAILED = 0x87,
 	OUTBOX_FRAME_PONG = 0x88,
 	OUTBOX_FRAME_LOG = 0x89,
-	OUTBOX_FRAME_STATUS = 0x8A
+	OUTBOX_FRAME_STATUS = 0x8A,
+	OUTBOX_FRAME_RECORDED = 0x8B
 } OutboxFrameType;
 
 typedef enum OutboxDelivery

@@ -44,6 +44,20 @@ take_position(OutboxRelay *relay, OutboxCursor *body)
 	(void) outbox_get_u64(body);	/* high watermark */
 }
 
+static void
+take_recorded(OutboxRelay *relay, OutboxCursor *body)
+{
+	OutboxPosition pos;
+	int32		len;
+	const char *data = outbox_get_bytes(body, &len);
+
+	if (data != NULL &&
+		outbox_position_read(data, len, &pos) == OUTBOX_POSITION_OK)
+		outbox_batch_recorded(relay, &pos);
+	else
+		body->failed = true;
+}
+
 static OutboxRelayState
 state_of_failure(OutboxResultClass class)
 {
@@ -130,6 +144,9 @@ outbox_relay_frame(void *arg, OutboxFrameType type, OutboxCursor *body)
 		case OUTBOX_FRAME_COMMITTED:
 			number = outbox_get_u32(body);
 			outbox_batch_committed(relay, number, outbox_get_u32(body));
+			break;
+		case OUTBOX_FRAME_RECORDED:
+			take_recorded(relay, body);
 			break;
 		case OUTBOX_FRAME_FAILED:
 			take_failure(relay, body);

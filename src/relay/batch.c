@@ -146,9 +146,7 @@ count_batch(OutboxRelay *relay, const OutboxBatch *batch)
 	TimestampTz now = GetCurrentTimestamp();
 
 	SpinLockAcquire(&entry->mutex);
-	entry->recorded = batch->position.scanned;
 	entry->published = Max(entry->published, batch->position.scanned);
-	entry->restart = batch->position.restart;
 	entry->kafka_transactions++;
 	entry->split_transactions += batch->splits;
 	if (batch->events > 0)
@@ -191,6 +189,31 @@ outbox_batch_narrow(OutboxRelay *relay)
 }
 
 /*
+ * This position record is in Kafka: WAL that it does not need may go.
+ */
+void
+outbox_batch_recorded(OutboxRelay *relay, const OutboxPosition *pos)
+{
+	XLogRecPtr	restart = pos->restart;
+
+	relay->recorded = pos->scanned;
+	SpinLockAcquire(&relay->entry->mutex);
+	relay->entry->recorded = pos->scanned;
+	relay->entry->restart = pos->restart;
+	SpinLockRelease(&relay->entry->mutex);
+
+	/*
+	 * Keep the commit record at C for the next takeover's comparison, unless
+	 * that would hold much WAL: a check, not a need.
+	 */
+	if (pos->commit_start != InvalidXLogRecPtr &&
+		pos->commit_start < restart &&
+		restart - pos->commit_start < KEEP_FOR_CHECK)
+		restart = pos->commit_start;
+	outbox_slot_advance(restart);
+}
+
+/*
  * The child says that a batch is committed.  Anything but the oldest one in
  * flight, or another count, means that the two disagree about what was sent.
  */
@@ -198,7 +221,6 @@ void
 outbox_batch_committed(OutboxRelay *relay, uint32 number, uint32 events)
 {
 	OutboxBatch *batch;
-	XLogRecPtr	restart;
 
 	if (relay->nflying == 0 || relay->flying[0]->number != number ||
 		relay->flying[0]->events != events)
@@ -211,15 +233,8 @@ outbox_batch_committed(OutboxRelay *relay, uint32 number, uint32 events)
 			sizeof(relay->flying[0]) * --relay->nflying);
 	count_batch(relay, batch);
 
-	/*
-	 * Keep the commit record at C for the next takeover's comparison, unless
-	 * that would hold much WAL: a check, not a need.
-	 */
-	restart = batch->position.restart;
-	if (batch->position.commit_start != InvalidXLogRecPtr &&
-		batch->position.commit_start < restart &&
-		restart - batch->position.commit_start < KEEP_FOR_CHECK)
-		restart = batch->position.commit_start;
-	outbox_slot_advance(restart);
+	/* at_least_once: the position follows, see RECORDED */
+	if (outbox_delivery == OUTBOX_EXACTLY_ONCE)
+		outbox_batch_recorded(relay, &batch->position);
 	free_batch(batch);
 }

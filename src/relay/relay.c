@@ -343,7 +343,7 @@ update_floor(OutboxRelay *relay)
 {
 	MemoryContext old = CurrentMemoryContext;
 	int64		now = outbox_monotonic_ms();
-	XLogRecPtr	published = relay->entry->recorded;
+	XLogRecPtr	published = relay->recorded;
 
 	if (now - relay->last_floor_ms < FLOOR_INTERVAL ||
 		relay->position.event_end <= relay->floor)

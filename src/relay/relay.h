@@ -86,6 +86,8 @@ typedef struct OutboxRelay
 	int64		last_record_ms; /* monotonic: last position record sent */
 	int64		last_floor_ms;	/* monotonic: floor last written */
 	XLogRecPtr	floor;
+	XLogRecPtr	recorded;		/* P of the newest position record that is
+								 * known to be in Kafka */
 	bool		stop_pending;
 } OutboxRelay;
 
@@ -128,6 +130,8 @@ extern void outbox_batch_init(OutboxRelay *relay);
 extern bool outbox_batch_can_close(OutboxRelay *relay);
 extern void outbox_batch_close(OutboxRelay *relay,
 							   const OutboxSourceProgress *progress);
+extern void outbox_batch_recorded(OutboxRelay *relay,
+								  const OutboxPosition *pos);
 extern void outbox_batch_narrow(OutboxRelay *relay);
 extern void outbox_batch_committed(OutboxRelay *relay, uint32 number,
 								   uint32 events);

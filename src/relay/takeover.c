@@ -302,7 +302,7 @@ record_incarnation(OutboxRelay *relay)
 	place.scanned = relay->position.scanned;
 	place.restart = relay->position.restart;
 	outbox_batch_close(relay, &place);
-	while (relay->nflying > 0)
+	while (relay->nflying > 0 || relay->recorded < relay->position.scanned)
 		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
 }
 

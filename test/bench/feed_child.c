@@ -65,7 +65,7 @@ start_child(const char *program)
 	initStringInfo(&in);
 }
 
-/* Next frame but LOG and STATUS; false when timeout (s) is over. */
+/* Next frame but LOG, STATUS and RECORDED; false when timeout (s) is over. */
 static bool
 receive(OutboxFrameType *type, OutboxCursor *body, double timeout)
 {
@@ -84,7 +84,8 @@ receive(OutboxFrameType *type, OutboxCursor *body, double timeout)
 		{
 			in_start += n;
 			outbox_cursor_init(body, p, len);
-			if (*type == OUTBOX_FRAME_LOG || *type == OUTBOX_FRAME_STATUS)
+			if (*type == OUTBOX_FRAME_LOG || *type == OUTBOX_FRAME_STATUS ||
+				*type == OUTBOX_FRAME_RECORDED)
 				continue;
 			if (*type == OUTBOX_FRAME_FAILED)
 			{

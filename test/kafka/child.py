@@ -9,7 +9,7 @@ import zlib
 
 HELLO, READ_POSITION, PUT_RECORD, INIT, TOPIC, DATA, COMMIT, PING, STOP = range(1, 10)
 (HELLO_OK, POSITION, PUT_OK, INIT_OK, TOPIC_OK, COMMITTED, FAILED, PONG, LOG,
- STATUS) = range(0x81, 0x8B)
+ STATUS, RECORDED) = range(0x81, 0x8C)
 NAMES = {v: k for k, v in list(globals().items()) if k.isupper() and isinstance(v, int)}
 OK, RETRY, UNKNOWN, FENCED, CONFIG, REFUSED = range(6)
 NO_TOPIC = 0xFFFFFFFF
@@ -153,11 +153,11 @@ class Child:
             self.buf += more
 
     def answer(self, timeout=15):
-        """Next frame that is neither LOG nor STATUS, parsed."""
+        """Next frame that is neither LOG, STATUS nor RECORDED, parsed."""
         end = time.time() + timeout
         while True:
             type, body = self.frame(max(end - time.time(), 0.01))
-            if type in (LOG, STATUS):
+            if type in (LOG, STATUS, RECORDED):
                 self.seen.append(self.parse(type, body))
                 continue
             return self.parse(type, body)
