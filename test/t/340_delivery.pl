@@ -66,9 +66,12 @@ sub in_background
 	my ($n) = @_;
 	$count++;
 	my $sql = "SELECT app.put('plain', 'w$count', '{\"n\": 1}');\n" x $n;
-	my $h = IPC::Run::start([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ],
-		'<', \$sql, '>', \my $out, '2>', \my $err);
-	wait_for($node, "SELECT count(*) > 100 FROM app.truth WHERE key = 'w$count'");
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/writer.sql';
+	append_to_file($file, $sql);
+	my $h = IPC::Run::start([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', $file ],
+		'<', \undef, '>', "$file.out", '2>&1');
+	wait_for($node, "SELECT count(*) > 50 FROM app.truth WHERE key = 'w$count'", timeout => 20)
+	  or BAIL_OUT('the writer does not write');
 	return $h;
 }
 
