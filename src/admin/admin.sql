@@ -75,7 +75,9 @@ BEGIN
 	END IF;
 	state := r.state;
 	state_since := r.state_since;
-	IF state NOT IN ('streaming', 'paused') THEN
+	IF state = 'waiting_for_standby' THEN
+		reason := 'a commit is not flushed by its synchronous standby yet';
+	ELSIF state NOT IN ('streaming', 'paused') THEN
 		reason := r.last_error;
 	END IF;
 	published_lsn := r.published_lsn;

@@ -32,18 +32,17 @@
 #define FIRST_POLL		1		/* ms; a commit leaves in microseconds */
 #define LONGEST_POLL	20		/* ms; the committing backend wakes us */
 
-/* Every xid before this one is over; only ever moves forward. */
-static TransactionId oldest_running = InvalidTransactionId;
+/* Every xid before this one is over. */
+static FullTransactionId oldest_running;
 
 static bool
-visible(TransactionId xid)
+visible(FullTransactionId xid)
 {
-	if (TransactionIdIsValid(oldest_running) &&
-		TransactionIdPrecedes(xid, oldest_running))
+	if (FullTransactionIdPrecedes(xid, oldest_running))
 		return true;
-	oldest_running = GetOldestActiveTransactionId();
-	return TransactionIdPrecedes(xid, oldest_running) ||
-		!TransactionIdIsInProgress(xid);
+	oldest_running = outbox_publish_full_xid(GetOldestActiveTransactionId());
+	return FullTransactionIdPrecedes(xid, oldest_running) ||
+		!TransactionIdIsInProgress(XidFromFullTransactionId(xid));
 }
 
 /* lsn, or less when synchronous standbys have not flushed that far. */
@@ -107,7 +106,7 @@ outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn)
 		bool		replicated = outbox_gate_replicated(txn->commit_end) >=
 			txn->commit_end;
 
-		if (replicated && visible(txn->xid))
+		if (replicated && visible(relay->full_xid))
 			break;
 		show_wait(relay, !replicated);
 		send_earlier(relay);
@@ -116,7 +115,7 @@ outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn)
 
 		/* It leaves the ProcArray just before it would wake us. */
 		outbox_state_want_commit(relay->entry);
-		if (replicated && visible(txn->xid))
+		if (replicated && visible(relay->full_xid))
 			continue;
 		outbox_relay_wait(relay, poll);
 		poll = Min(poll * 2, LONGEST_POLL);

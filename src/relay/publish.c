@@ -30,6 +30,7 @@
 #define DATA_FRAME_SIZE		(128 * 1024)	/* bytes; a frame is closed here */
 #define MAX_PENDING			(1024 * 1024)	/* bytes waiting for the socket */
 #define FORGERY_LOG_INTERVAL 60000	/* ms */
+#define XID_INTERVAL		60000	/* ms between looks at the next xid */
 #define MAX_AGE				5000	/* ms a Kafka transaction is filled */
 #define AGE_CHECK			256 /* events between looks at the clock */
 #define WIRE_PREFIX_SIZE	5	/* Confluent wire format: 0, schema id */
@@ -281,17 +282,24 @@ close_full_batch(OutboxRelay *relay)
 
 /*
  * Full transaction id of a transaction in our WAL: at most 2^31 older than the
- * next one (a slot cannot hold WAL that long: xids would run out first).
+ * next one (a slot cannot hold WAL that long: xids would run out first).  The
+ * next one is read again now and then: others may use up xids for weeks before
+ * this database has another event, and the comparison below is modulo 2^32.
  */
-static FullTransactionId
-widen_xid(TransactionId xid)
+FullTransactionId
+outbox_publish_full_xid(TransactionId xid)
 {
 	static FullTransactionId next;
+	static int64 read_ms;
+	int64		now = outbox_monotonic_ms();
 	uint64		age;
 
-	if (!FullTransactionIdIsValid(next) ||
+	if (!FullTransactionIdIsValid(next) || now - read_ms > XID_INTERVAL ||
 		TransactionIdFollowsOrEquals(xid, XidFromFullTransactionId(next)))
+	{
 		next = ReadNextFullTransactionId();
+		read_ms = now;
+	}
 	age = (uint32) (XidFromFullTransactionId(next) - xid);	/* modulo 2^32 */
 	return FullTransactionIdFromU64(U64FromFullTransactionId(next) - age);
 }
@@ -322,6 +330,7 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 {
 	OutboxRelay *relay = (OutboxRelay *) sink;
 
+	relay->full_xid = outbox_publish_full_xid(txn->xid);
 	outbox_gate_pass(relay, txn);
 
 	/* A database transaction never spans Kafka transactions if it can fit. */
@@ -333,7 +342,6 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 	relay->pushing = txn->commit_end;
 	keep_limit(relay);
 
-	relay->full_xid = widen_xid(txn->xid);
 	relay->last_ordinal = 0;
 	relay->pushed = 0;
 	relay->skip = relay->position.split_ordinal;

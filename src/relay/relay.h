@@ -139,6 +139,7 @@ extern void outbox_batch_committed(OutboxRelay *relay, uint32 number,
 /* publish.c: the sink that the source pushes into */
 extern void outbox_publish_init(OutboxRelay *relay);
 extern void outbox_publish_flush(OutboxRelay *relay);
+extern FullTransactionId outbox_publish_full_xid(TransactionId xid);
 
 /* routes.c */
 extern bool outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,

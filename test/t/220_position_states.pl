@@ -99,9 +99,11 @@ my $bytes = position_bytes(%good);
 foreach my $damage ([ 'cut off', substr($bytes, 0, -1) ],
 	[ 'empty', '' ], [ 'one bit flipped', substr($bytes, 0, 50) . ~substr($bytes, 50, 1) . substr($bytes, 51) ])
 {
+	my $now = sql('SELECT clock_timestamp()');
 	write_position_bytes($position, $damage->[1]);
 	restart();
-	ok(wait_state($node, 'position_unreadable', timeout => 20), "$damage->[0]: position_unreadable");
+	ok(wait_for($node, "SELECT state = 'position_unreadable' AND state_since > '$now'
+		FROM outbox.status()", timeout => 20), "$damage->[0]: position_unreadable");
 }
 refuses('position_unreadable', qr/damaged/, 'damaged');
 mended(%good);

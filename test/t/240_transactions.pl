@@ -129,13 +129,13 @@ is($node->safe_psql('postgres', 'SELECT split_transactions FROM outbox.stat_rela
 new_type('killed');
 my $kills = 0;
 my $sent = $node->safe_psql('postgres', 'SELECT events FROM outbox.stat_relay');
-$node->append_conf('postgresql.conf', "outbox.max_kafka_txn_events = 200\n");
+$node->append_conf('postgresql.conf', "outbox.max_kafka_txn_events = 40\n");
 $node->reload;
 $node->safe_psql('postgres', "SELECT count(outbox.emit('killed',
 	jsonb_build_object('n', i), key => 'k')) FROM generate_series(1, 10000) i");
 for my $round (1 .. 6)
 {
-	usleep(250_000);
+	usleep(150_000);
 	my $child = child_pid($node);
 	next unless $child && kill9($child);
 	$kills++ if $node->safe_psql('postgres', "SELECT events < $sent + 10000
@@ -175,6 +175,7 @@ kill 'STOP', $receiver;
 $two = $node->background_psql('postgres', on_error_stop => 0);
 $two->query_until(qr/waiting/, "\\echo waiting\n" . emit('sync', 'held') . ";\n");
 ok(wait_state($node, 'waiting_for_standby', timeout => 10), 'the state says what it waits for');
+like(status($node)->{reason}, qr/synchronous standby/, 'and the reason too');
 my $heard = $node->safe_psql('postgres', 'SELECT kafka_transactions FROM outbox.stat_relay');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 	WHERE wait_event = 'SyncRep'");
