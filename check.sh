@@ -203,6 +203,7 @@ part_isolation() {
 }
 
 step "packages (minutes, the first time)" "$root/test/support/setup"
+step "an older broker, for SCRAM" "$kafka" fetch --old
 ensure_reachable "$@"
 private_server
 prepare_run

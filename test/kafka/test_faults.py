@@ -2,7 +2,6 @@
 
 Starts brokers of its own."""
 import atexit
-import glob
 import os
 import shutil
 import struct
@@ -28,16 +27,7 @@ class Broker:
         self.bootstrap = self.read("bootstrap")
 
     def call(self, verb, *options):
-        subprocess.run([KAFKA, verb, self.dir, *options], check=True, stdout=subprocess.DEVNULL, env=self.env(options))
-
-    @staticmethod
-    def env(options):
-        """The older broker's jars may have to be fetched by a user who may not write to .work."""
-        work = os.environ.get("OUTBOX_WORK", os.path.join(os.path.dirname(KAFKA), "..", "..", ".work"))
-        old = [d for d in glob.glob(os.path.join(work, "kafka", "libs-*", ".complete"))]
-        if "--old" not in options or old or os.access(os.path.join(work, "kafka"), os.W_OK):
-            return os.environ
-        return dict(os.environ, OUTBOX_WORK=os.path.join(tempfile.gettempdir(), "outbox-old-%d" % os.geteuid()))
+        subprocess.run([KAFKA, verb, self.dir, *options], check=True, stdout=subprocess.DEVNULL)
 
     def read(self, name):
         with open(os.path.join(self.dir, name)) as f:
