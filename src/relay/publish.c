@@ -137,24 +137,24 @@ count_event(OutboxRelay *relay, uint32 topic, const OutboxWalMessage *msg)
 	relay->in_part++;
 }
 
-static void
-note_forgery(OutboxRelay *relay, const OutboxTxn *txn)
+void
+outbox_publish_note_forged(OutboxRelay *relay, uint64 n, XLogRecPtr before)
 {
 	static int64 logged_ms = -FORGERY_LOG_INTERVAL;
 	static uint64 unlogged = 0;
 	int64		now = outbox_monotonic_ms();
 
 	SpinLockAcquire(&relay->entry->mutex);
-	relay->entry->forged++;
+	relay->entry->forged += n;
 	SpinLockRelease(&relay->entry->mutex);
-	unlogged++;
+	unlogged += n;
 	if (now - logged_ms < FORGERY_LOG_INTERVAL)
 		return;
 	ereport(LOG,
 			(errmsg("ignored " UINT64_FORMAT " WAL messages with prefix \"%s\" that outbox did not write",
 					unlogged, OUTBOX_WAL_PREFIX),
-			 errdetail("The last one is of transaction %u, committed at %X/%X.",
-					   txn->xid, LSN_FORMAT_ARGS(txn->commit_end))));
+			 errdetail("The last one lies, or was committed, before %X/%X.",
+					   LSN_FORMAT_ARGS(before))));
 	logged_ms = now;
 	unlogged = 0;
 }
@@ -230,7 +230,7 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 	if (!authentic(relay, txn, data, len))
 	{
 		relay->pushed++;
-		note_forgery(relay, txn);
+		outbox_publish_note_forged(relay, 1, txn->commit_end);
 		return;
 	}
 	if (relay->pushed < relay->skip)

@@ -289,6 +289,10 @@ share_progress(OutboxRelay *relay, const OutboxSourceProgress *progress,
 
 	if (idle)
 		published = outbox_gate_replicated(progress->scanned);
+	if (progress->foreign > relay->foreign)
+		outbox_publish_note_forged(relay, progress->foreign - relay->foreign,
+								   progress->scanned);
+	relay->foreign = progress->foreign;
 
 	SpinLockAcquire(&entry->mutex);
 	entry->scanned = progress->scanned;

@@ -83,6 +83,8 @@ typedef struct OutboxRelay
 	bool		has_claim;
 	OutboxResult trouble;		/* STATUS of the link */
 
+	uint64		foreign;		/* of the source's, those counted as forged */
+
 	int64		last_record_ms; /* monotonic: last position record sent */
 	int64		last_floor_ms;	/* monotonic: floor last written */
 	XLogRecPtr	floor;
@@ -139,6 +141,8 @@ extern void outbox_batch_committed(OutboxRelay *relay, uint32 number,
 /* publish.c: the sink that the source pushes into */
 extern void outbox_publish_init(OutboxRelay *relay);
 extern void outbox_publish_flush(OutboxRelay *relay);
+extern void outbox_publish_note_forged(OutboxRelay *relay, uint64 n,
+									   XLogRecPtr before);
 extern FullTransactionId outbox_publish_full_xid(TransactionId xid);
 
 /* routes.c */

@@ -8,7 +8,8 @@
  * transaction, no snapshot.
  *
  *	logical message		transactional, of our database and prefix: kept under
- *						its (sub)transaction's xid; everything else ignored
+ *						its (sub)transaction's xid.  Not transactional: counted,
+ *						as nothing of ours is; everything else ignored
  *	commit, commit		the top-level xid's and the listed subtransactions'
  *	prepared			messages are pushed, merged by WAL place; only then is
  *						the transaction forgotten.  A commit at or before the
@@ -76,18 +77,18 @@ typedef struct OutboxScanner
 	XLogRecPtr	reached;		/* end of the last record dealt with */
 	XLogRecPtr	commit_start;	/* last commit record <= reached */
 	uint32		commit_crc;
+	uint64		foreign;		/* messages with our prefix, not transactional */
 	bool		was_large;		/* memory to give back once caught up */
 } OutboxScanner;
 
-/* A transactional message of ours? */
+/* A message with our prefix, of our database? */
 static bool
-is_our_message(const OutboxScanner *scanner, const DecodedXLogRecord *record)
+has_our_prefix(const OutboxScanner *scanner, const DecodedXLogRecord *record)
 {
 	const xl_logical_message *body =
 	(const xl_logical_message *) record->main_data;
 
 	return (record->header.xl_info & ~XLR_INFO_MASK) == XLOG_LOGICAL_MESSAGE &&
-		body->transactional &&
 		body->dbId == scanner->database &&
 		body->prefix_size == scanner->prefix_size &&
 		memcmp(body->message, scanner->prefix, scanner->prefix_size) == 0;
@@ -99,8 +100,14 @@ collect_message(OutboxScanner *scanner, const DecodedXLogRecord *record)
 	const xl_logical_message *body =
 	(const xl_logical_message *) record->main_data;
 
-	if (!is_our_message(scanner, record))
+	if (!has_our_prefix(scanner, record))
 		return;
+	if (!body->transactional)
+	{
+		if (record->next_lsn > scanner->position)
+			scanner->foreign++;
+		return;
+	}
 	outbox_pending_add(scanner->pending, record->header.xl_xid,
 					   record->lsn, record->next_lsn,
 					   body->message + body->prefix_size, body->message_size);
@@ -332,6 +339,7 @@ scanner_progress(OutboxSource *source, OutboxSourceProgress *out)
 	out->open_txns = outbox_pending_count(scanner->pending);
 	out->memory = outbox_pending_memory(scanner->pending);
 	out->spilled = outbox_pending_spilled(scanner->pending);
+	out->foreign = scanner->foreign;
 }
 
 static void

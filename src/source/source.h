@@ -62,6 +62,9 @@ typedef struct OutboxSourceProgress
 	uint64		memory;			/* bytes held for them */
 	uint64		spilled;		/* transactions whose bytes were given up and
 								 * are read again from WAL, since start */
+	uint64		foreign;		/* messages with our prefix that are not
+								 * transactional, so nobody's of ours: not
+								 * pushed, since start */
 } OutboxSourceProgress;
 
 typedef struct OutboxSource OutboxSource;

@@ -124,9 +124,11 @@ as_attacker(emit('key two'));
 like(published(), qr/ key one key two$/, 'the next key works at once');
 
 # Not transactional, and in an aborted transaction: no trace.
+my $before = counted();
 as_attacker(forge($real, 'false'), forge('00', 'false'), emit('last'),
 	"BEGIN;\n", forge($real), "ROLLBACK;\n");
 like(published(), qr/ last$/, 'not transactional: ignored');
+is(counted(), $before + 2, 'and counted; not those of an aborted transaction');
 
 # Many of them: one line a minute.
 my $count = counted();
