@@ -443,6 +443,28 @@ outbox_batch_progress(OutboxSession *session)
 }
 
 /*
+ * A caught-up relay closes a batch when it can be begun at once, not before:
+ * what is committed meanwhile then travels in it, and not in the next.
+ */
+void
+outbox_batch_tell_ready(OutboxSession *session)
+{
+	OutboxBatch *last = newest_batch(session);
+	StringInfo	out = &session->link.out;
+	int			start;
+
+	if (last == NULL || session->delivery != OUTBOX_EXACTLY_ONCE ||
+		session->failed || !last->handed ||
+		session->ready_told == last->number ||
+		!outbox_producer_can_begin(session, last->number + 1))
+		return;
+	session->ready_told = last->number;
+	start = outbox_frame_begin(out, OUTBOX_FRAME_READY);
+	outbox_put_u32(out, last->number);
+	outbox_frame_end(out, start);
+}
+
+/*
  * STOP: at_least_once writes the last position, for what it is worth.
  */
 void

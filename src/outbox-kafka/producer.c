@@ -97,6 +97,24 @@ take_error(OutboxResult *result, OutboxHandle *handle,
 }
 
 /*
+ * Whether the producer of a batch is free and has rested.
+ */
+bool
+outbox_producer_can_begin(OutboxSession *session, uint32 batch)
+{
+	OutboxProducer *producer = &session->producers[batch % session->ring];
+
+	if (producer->state != OUTBOX_PRODUCER_FREE)
+		return false;
+	if (outbox_now_us() < producer->rested_us)
+	{
+		session->begin_due_us = producer->rested_us;
+		return false;
+	}
+	return true;
+}
+
+/*
  * The producer of a batch, its transaction begun.  NULL: still busy, or
  * *result says what is wrong.
  */
@@ -109,13 +127,8 @@ outbox_producer_begin(OutboxSession *session, uint32 batch,
 
 	if (producer->state == OUTBOX_PRODUCER_ABSENT)
 		outbox_link_leave();	/* DATA before INIT */
-	if (producer->state != OUTBOX_PRODUCER_FREE)
+	if (!outbox_producer_can_begin(session, batch))
 		return NULL;
-	if (outbox_now_us() < producer->rested_us)
-	{
-		session->begin_due_us = producer->rested_us;
-		return NULL;
-	}
 	producer->handle->end_txn_requests = 0;
 	producer->handle->partitions_us = 0;
 	producer->handle->came_early = false;

@@ -150,6 +150,7 @@ take_turn(OutboxSession *session)
 	if (session->in_data && session->data_left != left)
 		moved = true;
 	outbox_batch_progress(session);
+	outbox_batch_tell_ready(session);
 	outbox_request_probe(session);
 	outbox_session_dig(session);
 	outbox_session_report(session);

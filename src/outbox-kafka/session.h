@@ -89,6 +89,7 @@ typedef struct OutboxSession
 	OutboxBatch batches[OUTBOX_WINDOW];
 	int			first;
 	int			count;
+	uint32		ready_told;		/* last batch of which READY was said */
 
 	/* a DATA frame under way: events left and where they start */
 	bool		in_data;
@@ -136,6 +137,7 @@ extern bool outbox_batch_data(OutboxSession *session, const char *body,
 extern bool outbox_batch_commit(OutboxSession *session, const char *body,
 								size_t len);
 extern void outbox_batch_progress(OutboxSession *session);
+extern void outbox_batch_tell_ready(OutboxSession *session);
 extern void outbox_batch_stop(OutboxSession *session);
 
 /* delivery.c */
@@ -176,6 +178,7 @@ extern bool outbox_delivery_failure(OutboxResult *result, uint32 *what,
 extern OutboxProducer *outbox_producer_begin(OutboxSession *session,
 											 uint32 batch,
 											 OutboxResult *result);
+extern bool outbox_producer_can_begin(OutboxSession *session, uint32 batch);
 extern void outbox_producer_commit(OutboxSession *session,
 								   OutboxBatch *batch);
 extern void outbox_producer_init(OutboxSession *session, int count);

@@ -50,6 +50,8 @@
  *					not wait for it: it is acknowledged now
  *	STATUS			u8 class, i32 code, string message: the link's present
  *					trouble (OUTBOX_OK = over); no answer to anything
+ *	READY			u32 batch: exactly once, all of that batch is acknowledged
+ *					and the next can be begun; a hint, no answer to anything
  *
  * An event in DATA:
  *	u32 length of what follows, u32 topic index, i32 partition (-1 = by key),
@@ -93,7 +95,8 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_PONG = 0x88,
 	OUTBOX_FRAME_LOG = 0x89,
 	OUTBOX_FRAME_STATUS = 0x8A,
-	OUTBOX_FRAME_RECORDED = 0x8B
+	OUTBOX_FRAME_RECORDED = 0x8B,
+	OUTBOX_FRAME_READY = 0x8C
 } OutboxFrameType;
 
 typedef enum OutboxDelivery

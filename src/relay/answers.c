@@ -148,6 +148,9 @@ outbox_relay_frame(void *arg, OutboxFrameType type, OutboxCursor *body)
 		case OUTBOX_FRAME_RECORDED:
 			take_recorded(relay, body);
 			break;
+		case OUTBOX_FRAME_READY:
+			relay->ready_after = outbox_get_u32(body);
+			break;
 		case OUTBOX_FRAME_FAILED:
 			take_failure(relay, body);
 			break;

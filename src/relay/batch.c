@@ -79,6 +79,20 @@ outbox_relay_now_ms(void)
 }
 
 /*
+ * Whether the child would begin the open batch at once.  Until then a batch
+ * that is not full is better left open.
+ */
+bool
+outbox_batch_can_begin(OutboxRelay *relay)
+{
+	if (relay->nflying == 0)
+		return true;
+	return outbox_batch_can_close(relay) &&
+		(outbox_delivery == OUTBOX_AT_LEAST_ONCE ||
+		 relay->ready_after == relay->flying[relay->nflying - 1]->number);
+}
+
+/*
  * Close the open batch at the place that progress describes and send it on its
  * way.  With no events in it, it is a position-only transaction.
  */

@@ -385,13 +385,13 @@ open_for_long(OutboxRelay *relay)
 
 /*
  * How long to sleep when caught up with what was committed up to the hint.
- * While every producer of the ring has a transaction in flight, one that ends
- * is what matters next, not a commit.
+ * While outbox-kafka could not begin another batch, word from it is what
+ * matters next, not a commit.
  */
 static int
 time_to_sleep(OutboxRelay *relay, bool paused, uint64 hint)
 {
-	if (paused || !outbox_batch_can_close(relay))
+	if (paused || !outbox_batch_can_begin(relay))
 		return IDLE_POLL;
 	outbox_state_want_commit(relay->entry);
 	return pg_atomic_read_u64(&relay->entry->commit_hint) == hint ?
@@ -417,13 +417,10 @@ stream(OutboxRelay *relay)
 			more = source->step(source, &relay->sink, STEP_RECORDS);
 		}
 		source->progress(source, &progress);
-		if (relay->open->events > 0 && (!more || open_for_long(relay)))
-		{
-			/* Let it be produced while the ones before are committed. */
-			outbox_publish_flush(relay);
-			if (outbox_batch_can_close(relay))
-				outbox_batch_close(relay, &progress);
-		}
+		if (relay->open->events > 0 &&
+			(more ? open_for_long(relay) && outbox_batch_can_close(relay) :
+			 outbox_batch_can_begin(relay)))
+			outbox_batch_close(relay, &progress);
 		share_progress(relay, &progress, !more && !paused);
 		outbox_relay_heartbeat(relay, &progress);
 		update_floor(relay);

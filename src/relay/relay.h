@@ -54,6 +54,8 @@ typedef struct OutboxRelay
 	OutboxBatch *flying[OUTBOX_MAX_RING];	/* committed to the child, oldest
 											 * first */
 	int			nflying;
+	uint32		ready_after;	/* READY: the child can begin what follows
+								 * this batch */
 	uint32		next_batch;
 	StringInfoData data;		/* the DATA frame being filled */
 	int			data_start;		/* its frame's offset in data */
@@ -130,6 +132,7 @@ extern XLogRecPtr outbox_gate_replicated(XLogRecPtr lsn);
 extern int64 outbox_relay_now_ms(void);
 extern void outbox_batch_init(OutboxRelay *relay);
 extern bool outbox_batch_can_close(OutboxRelay *relay);
+extern bool outbox_batch_can_begin(OutboxRelay *relay);
 extern void outbox_batch_close(OutboxRelay *relay,
 							   const OutboxSourceProgress *progress);
 extern void outbox_batch_recorded(OutboxRelay *relay,

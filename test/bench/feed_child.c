@@ -85,7 +85,8 @@ receive(OutboxFrameType *type, OutboxCursor *body, double timeout)
 			in_start += n;
 			outbox_cursor_init(body, p, len);
 			if (*type == OUTBOX_FRAME_LOG || *type == OUTBOX_FRAME_STATUS ||
-				*type == OUTBOX_FRAME_RECORDED)
+				*type == OUTBOX_FRAME_RECORDED ||
+				*type == OUTBOX_FRAME_READY)
 				continue;
 			if (*type == OUTBOX_FRAME_FAILED)
 			{

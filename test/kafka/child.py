@@ -9,7 +9,7 @@ import zlib
 
 HELLO, READ_POSITION, PUT_RECORD, INIT, TOPIC, DATA, COMMIT, PING, STOP = range(1, 10)
 (HELLO_OK, POSITION, PUT_OK, INIT_OK, TOPIC_OK, COMMITTED, FAILED, PONG, LOG,
- STATUS, RECORDED) = range(0x81, 0x8C)
+ STATUS, RECORDED, READY) = range(0x81, 0x8D)
 NAMES = {v: k for k, v in list(globals().items()) if k.isupper() and isinstance(v, int)}
 OK, RETRY, UNKNOWN, FENCED, CONFIG, REFUSED = range(6)
 NO_TOPIC = 0xFFFFFFFF
@@ -157,7 +157,7 @@ class Child:
         end = time.time() + timeout
         while True:
             type, body = self.frame(max(end - time.time(), 0.01))
-            if type in (LOG, STATUS, RECORDED):
+            if type in (LOG, STATUS, RECORDED, READY):
                 self.seen.append(self.parse(type, body))
                 continue
             return self.parse(type, body)
