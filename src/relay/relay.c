@@ -254,16 +254,23 @@ obey(OutboxRelay *relay)
 	}
 }
 
-void
-outbox_relay_wait(OutboxRelay *relay, int timeout_ms)
+/* After every sleep. */
+static void
+look_around(OutboxRelay *relay)
 {
-	show_state(relay);
-	(void) outbox_child_wait(timeout_ms);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 		reload_configuration(relay);
 	if (pg_atomic_read_u32(&relay->entry->asked) != 0)
 		obey(relay);
+}
+
+void
+outbox_relay_wait(OutboxRelay *relay, int timeout_ms)
+{
+	show_state(relay);
+	(void) outbox_child_wait(timeout_ms);
+	look_around(relay);
 }
 
 /* ---- streaming ------------------------------------------------------- */
@@ -510,11 +517,7 @@ wait_for_settings(OutboxRelay *relay)
 						 outbox_compat_wait_event(&wait_event,
 												  "OutboxRelaySettings"));
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-			reload_configuration(relay);
-		if (pg_atomic_read_u32(&relay->entry->asked) != 0)
-			obey(relay);
+		look_around(relay);
 	}
 }
 
