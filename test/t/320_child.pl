@@ -10,6 +10,14 @@ use OutboxTest;
 use FaultTest;
 use Time::HiRes qw(sleep time);
 
+my $server;						# the one that is PID 1, while it runs
+END
+{
+	my $rc = $?;
+	$server->kill_kill(grace => 2) if $server;
+	$? = $rc;
+}
+
 my $broker = OutboxTest::Broker->new();
 my %at = (bootstrap => $broker->bootstrap);
 my $node = outbox_node('child', %at);
@@ -125,7 +133,7 @@ my $namespace = IPC::Run::run([ @unshare, 'true' ], '>', \my $o, '2>', \my $e);
 my @as_init = $namespace ? @unshare : (FaultTest::python(), '-c',
 	'import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])');
 my $log = $init->logfile;
-my $server = IPC::Run::start([ @as_init, 'postgres', '-D', $init->data_dir ], '<', \undef, '>>', $log, '2>>', $log);
+$server = IPC::Run::start([ @as_init, 'postgres', '-D', $init->data_dir ], '<', \undef, '>>', $log, '2>>', $log);
 note($namespace ? 'in a PID namespace' : 'as subreaper');
 wait_for($init, 'SELECT true') or BAIL_OUT('the server as PID 1 did not start');
 $init->safe_psql('postgres', 'CREATE EXTENSION outbox');
@@ -176,6 +184,7 @@ check_all($init, 'PID 1', @init_topics);
 my ($below) = $namespace ? grep { m{^\d+$} } split(/\s+/, `pgrep -P $server->{KIDS}[0]{PID}`) : ();
 kill 'INT', $below // $server->{KIDS}[0]{PID};
 $server->finish;
+undef $server;
 like(slurp_file($log), qr/database system is shut down/, 'PID 1: stopped in order');
 
 done_testing();
