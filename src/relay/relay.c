@@ -32,24 +32,18 @@
 #include "access/xlog.h"
 #include "base/clock.h"
 #include "catalog/instance.h"
-#include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "relay/child.h"
 #include "relay/relay.h"
 #include "storage/ipc.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/ps_status.h"
 #include "utils/timestamp.h"
 
-#define FIRST_BACKOFF	100		/* ms */
 #define IDLE_POLL		100		/* ms between looks at WAL without a hint */
 #define STEP_RECORDS	8192	/* WAL records between looks at the child */
 #define FLOOR_INTERVAL	60000	/* ms between updates of the floor */
@@ -57,223 +51,6 @@
 #define FLOOR_LOCK_TIMEOUT "100"	/* ms */
 
 static OutboxRelay relay_data;
-static char *settings_at_start;
-
-static void
-show_state(OutboxRelay *relay)
-{
-	static OutboxRelayState shown = (OutboxRelayState) -1;
-	OutboxRelayState state = relay->entry->state;
-
-	if (state == shown)
-		return;
-	shown = state;
-	set_ps_display(outbox_state_name(state));
-	pgstat_report_activity(state == OUTBOX_STATE_STREAMING ?
-						   STATE_RUNNING : STATE_IDLE,
-						   psprintf("outbox relay: %s",
-									outbox_state_name(state)));
-}
-
-/* ---- leaving --------------------------------------------------------- */
-
-static void
-leave_entry(int code, Datum arg)
-{
-	OutboxRelayEntry *entry = relay_data.entry;
-
-	SpinLockAcquire(&entry->mutex);
-	if (entry->pid == MyProcPid)
-	{
-		entry->pid = 0;
-		entry->child_pid = 0;
-		entry->oldest_pending = 0;
-		if (entry->state < OUTBOX_STATE_KAFKA_UNAVAILABLE)
-			entry->state = OUTBOX_STATE_STOPPED;
-	}
-	SpinLockRelease(&entry->mutex);
-	ConditionVariableBroadcast(&entry->progress);
-	if (!LWLockHeldByMe(OutboxState->lock))
-		outbox_state_wake_launcher();
-}
-
-/* Back-off for the next start; under the entry's mutex. */
-static void
-schedule_retry(OutboxRelayEntry *entry)
-{
-	int			delay = FIRST_BACKOFF << Min(entry->failures, 10);
-
-	entry->failures++;
-	entry->next_retry_at =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									Min(delay, outbox_retry_max));
-}
-
-void
-outbox_relay_stop(OutboxRelay *relay, OutboxRelayState state,
-				  const OutboxResult *why)
-{
-	OutboxRelayEntry *entry = relay->entry;
-	bool		news;
-
-	if (state == OUTBOX_STATE_BLOCKED)
-		outbox_batch_narrow(relay);
-	SpinLockAcquire(&entry->mutex);
-	news = strcmp(entry->last_error.message, why->message) != 0 ||
-		entry->failures == 0;
-	if (state >= OUTBOX_FIRST_REFUSING_STATE)
-		entry->next_retry_at = DT_NOEND;
-	else
-		schedule_retry(entry);
-	SpinLockRelease(&entry->mutex);
-	outbox_state_set(entry, state, why);
-
-	ereport(news ? LOG : DEBUG1,
-			(errmsg("outbox relay stops in state \"%s\": %s",
-					outbox_state_name(state), why->message)));
-	proc_exit(0);
-}
-
-void
-outbox_relay_refuse(OutboxRelay *relay, OutboxRelayState state,
-					const char *fmt,...)
-{
-	OutboxResult why = {.class = OUTBOX_CONFIG};
-	va_list		args;
-
-	va_start(args, fmt);
-	vsnprintf(why.message, sizeof(why.message), fmt, args);
-	va_end(args);
-	outbox_relay_stop(relay, state, &why);
-}
-
-/*
- * The extension is not (or no longer) in this database: drop the slot.  Not
- * while somebody creates the extension, or has just done so: that slot is
- * theirs, and the next relay will see.
- */
-static void
-leave_for_good(OutboxRelay *relay)
-{
-	OutboxRelayEntry *entry = relay->entry;
-
-	outbox_slot_release();
-	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
-	if (!FullTransactionIdIsValid(entry->creator) &&
-		outbox_slot_drop(MyDatabaseId))
-	{
-		leave_entry(0, 0);
-		entry->database = InvalidOid;
-	}
-	else
-	{
-		SpinLockAcquire(&entry->mutex);
-		schedule_retry(entry);
-		SpinLockRelease(&entry->mutex);
-	}
-	LWLockRelease(OutboxState->lock);
-	proc_exit(0);
-}
-
-/* ---- what others ask for --------------------------------------------- */
-
-/* Read outbox.instance; does not return when the extension is not there. */
-static void
-load_instance(OutboxRelay *relay)
-{
-	MemoryContext old = CurrentMemoryContext;
-	bool		present;
-	bool		found = false;
-
-	StartTransactionCommand();
-	present = outbox_catalog_present();
-	if (present)
-		found = outbox_catalog_instance(&relay->instance);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(old);
-	if (!present)
-		leave_for_good(relay);
-	if (!found)
-		outbox_relay_refuse(relay, OUTBOX_STATE_MISCONFIGURED,
-							"outbox.instance is empty; run SELECT outbox.new_identity()");
-}
-
-static char *
-link_settings(void)
-{
-	return psprintf("%s\n%s\n%s\n%s\n%d\n%d", outbox_bootstrap_servers,
-					outbox_kafka_config_file, outbox_kafka_program,
-					outbox_host_identity, outbox_delivery, outbox_ring_size);
-}
-
-static void
-reload_configuration(OutboxRelay *relay)
-{
-	char	   *now;
-
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-	now = link_settings();
-	if (strcmp(now, settings_at_start) != 0)
-	{
-		SpinLockAcquire(&relay->entry->mutex);
-		relay->entry->failures = 0;
-		relay->entry->next_retry_at = 0;
-		SpinLockRelease(&relay->entry->mutex);
-		proc_exit(0);
-	}
-	pfree(now);
-}
-
-static void
-obey(OutboxRelay *relay)
-{
-	uint32		asked = pg_atomic_exchange_u32(&relay->entry->asked, 0);
-
-	if (asked & OUTBOX_ASK_LEAVE)
-	{
-		outbox_state_set(relay->entry, OUTBOX_STATE_STOPPED, NULL);
-		proc_exit(0);
-	}
-	if (asked & OUTBOX_ASK_RESTART)
-	{
-		SpinLockAcquire(&relay->entry->mutex);
-		relay->entry->failures = 0;
-		relay->entry->next_retry_at = 0;
-		SpinLockRelease(&relay->entry->mutex);
-		proc_exit(0);
-	}
-	/* Not inside a transaction of ours: routes.c never waits. */
-	if (asked & OUTBOX_ASK_RELOAD)
-	{
-		pg_uuid_t	before = relay->instance.id;
-
-		load_instance(relay);
-		if (memcmp(&before, &relay->instance.id, sizeof(before)) != 0)
-			proc_exit(0);		/* dropped and created again */
-	}
-}
-
-/* After every sleep. */
-static void
-look_around(OutboxRelay *relay)
-{
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-		reload_configuration(relay);
-	if (pg_atomic_read_u32(&relay->entry->asked) != 0)
-		obey(relay);
-}
-
-void
-outbox_relay_wait(OutboxRelay *relay, int timeout_ms)
-{
-	show_state(relay);
-	(void) outbox_child_wait(timeout_ms);
-	look_around(relay);
-}
-
-/* ---- streaming ------------------------------------------------------- */
 
 /* Commits made with synchronous_commit=off get their flush from us. */
 static void
@@ -439,95 +216,13 @@ stream(OutboxRelay *relay)
 	}
 }
 
-/* ---- start ----------------------------------------------------------- */
-
-static void
-take_entry(Oid database)
-{
-	OutboxRelayEntry *entry = outbox_state_claim(database);
-	bool		held;
-
-	if (entry == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("more databases have the extension \"outbox\" than outbox.max_databases"),
-				 errhint("Raise outbox.max_databases, now %d.",
-						 OutboxState->max_databases)));
-	SpinLockAcquire(&entry->mutex);
-	if (entry->pid != 0 && entry->pid != MyProcPid)
-	{
-		SpinLockRelease(&entry->mutex);
-		proc_exit(0);			/* another relay is at work */
-	}
-	entry->pid = MyProcPid;
-	entry->procno = outbox_compat_my_procno();
-	SpinLockRelease(&entry->mutex);
-	relay_data.entry = entry;
-	/* After the callbacks that release the slot: the next one needs it. */
-	on_shmem_exit(leave_entry, 0);
-	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
-	entry->starting_until = 0;
-	held = entry->hold_until > GetCurrentTimestamp();
-	LWLockRelease(OutboxState->lock);
-	pg_atomic_write_u32(&entry->asked, 0);
-
-	/* Started just before somebody wanted the database for himself. */
-	if (held)
-		proc_exit(0);
-}
-
-/*
- * A copy made by CREATE DATABASE ... TEMPLATE is somebody new.  The slot comes
- * first, so that a death in between leaves somebody who will be renewed again,
- * not somebody new without a beginning; and it stays where it is then.
- */
-static void
-check_instance(OutboxRelay *relay)
-{
-	load_instance(relay);
-	if (relay->instance.database != MyDatabaseId)
-	{
-		XLogRecPtr	restart;
-
-		if (outbox_slot_acquire(MyDatabaseId, &restart) != OUTBOX_SLOT_OK)
-			outbox_slot_create(MyDatabaseId);
-		outbox_slot_release();
-		StartTransactionCommand();
-		outbox_instance_renew();
-		CommitTransactionCommand();
-		load_instance(relay);
-	}
-}
-
-static void
-wait_for_settings(OutboxRelay *relay)
-{
-	static uint32 wait_event = 0;
-	OutboxResult why = {.class = OUTBOX_CONFIG};
-
-	if (outbox_bootstrap_servers[0] != '\0')
-		return;
-	strlcpy(why.message, "outbox.bootstrap_servers is not set",
-			sizeof(why.message));
-	outbox_state_set(relay->entry, OUTBOX_STATE_MISCONFIGURED, &why);
-	show_state(relay);
-	for (;;)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0,
-						 outbox_compat_wait_event(&wait_event,
-												  "OutboxRelaySettings"));
-		ResetLatch(MyLatch);
-		look_around(relay);
-	}
-}
-
 static void
 run(OutboxRelay *relay)
 {
 	pid_t		pid;
 
-	check_instance(relay);
-	wait_for_settings(relay);
+	outbox_life_check_instance(relay);
+	outbox_life_wait_for_settings(relay);
 	StartTransactionCommand();	/* hashing needs a resource owner */
 	outbox_identity(relay->host);
 	CommitTransactionCommand();
@@ -549,48 +244,6 @@ run(OutboxRelay *relay)
 	stream(relay);
 }
 
-static OutboxRelayState
-state_of_error(int sqlerrcode)
-{
-	switch (sqlerrcode)
-	{
-		case ERRCODE_UNDEFINED_FILE:
-			return OUTBOX_STATE_GAP;
-		case ERRCODE_CONFIG_FILE_ERROR:
-			return OUTBOX_STATE_MISCONFIGURED;
-		default:
-			return OUTBOX_STATE_STOPPED;
-	}
-}
-
-/*
- * Note an error for status(); the caller lets it end the process.  Returns
- * whether it is another one than the last time: only that is worth the log.
- */
-static bool
-record_error(OutboxRelay *relay, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	ErrorData  *error = CopyErrorData();
-	OutboxRelayState state = state_of_error(error->sqlerrcode);
-	OutboxResult why = {.class = OUTBOX_UNKNOWN};
-	bool		news;
-
-	snprintf(why.message, sizeof(why.message), error->hint ? "%s (%s)" : "%s",
-			 error->message, error->hint);
-	SpinLockAcquire(&relay->entry->mutex);
-	news = strcmp(relay->entry->last_error.message, why.message) != 0 ||
-		relay->entry->failures == 0;
-	if (state >= OUTBOX_FIRST_REFUSING_STATE)
-		relay->entry->next_retry_at = DT_NOEND;
-	else
-		schedule_retry(relay->entry);
-	SpinLockRelease(&relay->entry->mutex);
-	outbox_state_set(relay->entry, state, &why);
-	MemoryContextSwitchTo(old);
-	return news;
-}
-
 void
 outbox_relay_main(Datum arg)
 {
@@ -601,12 +254,10 @@ outbox_relay_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	take_entry(database);
+	outbox_life_begin(&relay_data, database);
 	context = AllocSetContextCreate(TopMemoryContext, "outbox relay",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	settings_at_start = link_settings();
-	outbox_state_set(relay_data.entry, OUTBOX_STATE_STARTING, NULL);
 
 	PG_TRY();
 	{
@@ -615,7 +266,7 @@ outbox_relay_main(Datum arg)
 	PG_CATCH();
 	{
 		LWLockReleaseAll();
-		if (record_error(&relay_data, context))
+		if (outbox_life_record_error(&relay_data, context))
 			PG_RE_THROW();
 		FlushErrorState();
 		proc_exit(0);

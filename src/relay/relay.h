@@ -120,6 +120,17 @@ pg_noreturn extern void outbox_relay_refuse(OutboxRelay *relay,
 extern void outbox_relay_heartbeat(OutboxRelay *relay,
 								   const OutboxSourceProgress *progress);
 
+/* life.c also has: */
+
+/* Take the database's entry; does not return when somebody else has it. */
+extern void outbox_life_begin(OutboxRelay *relay, Oid database);
+extern void outbox_life_check_instance(OutboxRelay *relay);
+extern void outbox_life_wait_for_settings(OutboxRelay *relay);
+
+/* Note the error being handled for status(); whether it is worth the log. */
+extern bool outbox_life_record_error(OutboxRelay *relay,
+									 MemoryContext context);
+
 /* answers.c: frames that the child sends */
 extern void outbox_relay_frame(void *arg, OutboxFrameType type,
 							   OutboxCursor *body);
