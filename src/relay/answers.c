@@ -12,6 +12,8 @@
 #include "postgres.h"
 
 #include "relay/relay.h"
+#include "utils/fmgrprotos.h"
+#include "utils/uuid.h"
 
 #define UNKNOWN_TOPIC	3		/* Kafka's code UNKNOWN_TOPIC_OR_PARTITION */
 
@@ -76,17 +78,59 @@ state_of_failure(OutboxResultClass class)
 	}
 }
 
+/* The batch of that number, NULL when it is not under way. */
+static OutboxBatch *
+find_batch(OutboxRelay *relay, uint32 number)
+{
+	for (int i = 0; i < relay->nflying; i++)
+	{
+		if (relay->flying[i]->number == number)
+			return relay->flying[i];
+	}
+	return relay->open != NULL && relay->open->number == number ?
+		relay->open : NULL;
+}
+
+/*
+ * Which event type it is that cannot go, and which event: known once the
+ * batches have been narrowed to it.
+ */
+static void
+name_culprit(OutboxRelay *relay, uint32 number, OutboxResult *result)
+{
+	OutboxBatch *batch = find_batch(relay, number);
+	OutboxRouteEntry *route;
+	pg_uuid_t	id;
+	size_t		used = strlen(result->message);
+
+	if (batch == NULL || batch->events == 0 || batch->mixed ||
+		(route = outbox_routes_find(batch->route_id)) == NULL)
+		return;
+	memcpy(id.data, batch->event_id, UUID_LEN);
+	if (batch->events == 1)
+		snprintf(result->message + used, sizeof(result->message) - used,
+				 " (event %s of type \"%s\")",
+				 DatumGetCString(DirectFunctionCall1(uuid_out,
+													 UUIDPGetDatum(&id))),
+				 route->event_type);
+	else
+		snprintf(result->message + used, sizeof(result->message) - used,
+				 " (one of %u events of type \"%s\")", batch->events,
+				 route->event_type);
+}
+
 static void
 take_failure(OutboxRelay *relay, OutboxCursor *body)
 {
 	OutboxResult result;
 	char		text[OUTBOX_RESULT_MESSAGE_SIZE];
-	uint32		topic;
+	uint32		number,
+				topic;
 
 	(void) outbox_get_u8(body);
 	result.class = outbox_get_u8(body);
 	result.code = (int32) outbox_get_u32(body);
-	(void) outbox_get_u32(body);
+	number = outbox_get_u32(body);
 	topic = outbox_get_u32(body);
 	copy_text(text, sizeof(text), body);
 	if (topic != OUTBOX_NO_TOPIC &&
@@ -95,6 +139,9 @@ take_failure(OutboxRelay *relay, OutboxCursor *body)
 				 outbox_routes_topic_name(topic), text);
 	else
 		strlcpy(result.message, text, sizeof(result.message));
+
+	if (result.class == OUTBOX_REFUSED)
+		name_culprit(relay, number, &result);
 
 	/* A topic that is missing or forbidden: what comes before it may go. */
 	if (topic != OUTBOX_NO_TOPIC &&

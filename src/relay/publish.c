@@ -128,7 +128,13 @@ count_event(OutboxRelay *relay, uint32 topic, const OutboxWalMessage *msg)
 		batch->ntopics = n;
 	}
 	if (batch->events == 0)
+	{
 		batch->opened_ms = outbox_monotonic_ms();
+		batch->route_id = msg->route_id;
+		memcpy(batch->event_id, msg->event_id, OUTBOX_EVENT_ID_SIZE);
+	}
+	else if (msg->route_id != batch->route_id)
+		batch->mixed = true;
 	batch->topic_events[topic]++;
 	batch->topic_bytes[topic] += bytes;
 	batch->events++;

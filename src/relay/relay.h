@@ -34,6 +34,9 @@ typedef struct OutboxBatch
 	TimestampTz newest_commit;
 	OutboxPosition position;	/* set when closed */
 	bool		whole;			/* ends at a transaction's end */
+	uint32		route_id;		/* of its first event */
+	bool		mixed;			/* others have another route */
+	uint8		event_id[OUTBOX_EVENT_ID_SIZE]; /* of its first event */
 	int			ntopics;		/* lengths of the next two */
 	uint32	   *topic_events;	/* by topic index */
 	uint64	   *topic_bytes;
@@ -170,6 +173,7 @@ typedef struct OutboxRouteEntry
 	int32		partitions;
 	uint32		topic_index;	/* of the route's own topic; OUTBOX_NO_TOPIC
 								 * when every message names its own */
+	const char *event_type;		/* name, for messages */
 } OutboxRouteEntry;
 
 /* NULL when there is no such route. */

@@ -131,6 +131,8 @@ outbox_routes_find(uint32 route_id)
 		entry = hash_search(routes, &route_id, HASH_ENTER, NULL);
 		entry->framed = route.format == OUTBOX_FORMAT_AVRO;
 		entry->partitions = route.partitions;
+		entry->event_type = MemoryContextStrdup(TopMemoryContext,
+												route.event_type);
 		entry->topic_index = strstr(route.topic, "${") != NULL ?
 			OUTBOX_NO_TOPIC :
 			outbox_routes_topic(route.topic, strlen(route.topic),

@@ -4,6 +4,11 @@
 set -euo pipefail
 umask 022
 
+# The caller's own server is none of ours.
+for name in ${!PG@}; do
+	case $name in PG_CONFIG | PG_MAJOR) ;; *) unset "$name" ;; esac
+done
+
 work=${OUTBOX_WORK:-$root/.work}
 kafka=$root/test/support/kafka
 instance=$root/test/support/instance

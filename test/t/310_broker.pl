@@ -112,7 +112,8 @@ put_sql($node, q{SELECT app.put('large', 'k', jsonb_build_object('fill',
 	(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 20000) i)))});
 put($node, 'other', 3);
 $node->safe_psql('postgres', 'SELECT outbox.resume()');
-ok_state($node, 'blocked', "$large.*too large", 'event larger than the broker takes');
+ok_state($node, 'blocked', qq{$large.*too large.*event [-0-9a-f]{36} of type "large"},
+	'event larger than the broker takes: topic, reason, event and type are named');
 my @early = consume($node, $other, \%at);
 is(scalar(@early), 3, 'what was committed before it is published');
 put($node, 'other', 1);
@@ -126,7 +127,8 @@ WITH e AS (INSERT INTO outbox.event (type, aggregateid, payload, partition) VALU
 INSERT INTO app.truth (id, key, value) SELECT id, 'k', '{"n": 1}' FROM e;
 SQL
 put($node, 'large', 2);
-ok_state($node, 'blocked', "$other.*partition", 'partition out of range');
+ok_state($node, 'blocked', qq{$other.*partition.*event [-0-9a-f]{36} of type "other"},
+	'partition out of range: event and type are named');
 admin($bootstrap, 'partitions', $other, 4);
 ok_resumed($node, 'the partition was added');
 check_all($node, 'refused events', $large, $other, \%at);
