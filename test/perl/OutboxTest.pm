@@ -146,16 +146,17 @@ sub wait_published
 	return $rc == 0 && $out !~ /\nf$/;
 }
 
-sub relay_pid
-{
-	my ($node, $db) = @_;
-	return $node->safe_psql($db // 'postgres', 'SELECT pid FROM outbox.status()');
-}
+sub relay_pid { return running_pid('pid', @_); }
 
-sub child_pid
+sub child_pid { return running_pid('child_pid', @_); }
+
+# There is none for a moment while one takes over from another.
+sub running_pid
 {
-	my ($node, $db) = @_;
-	return $node->safe_psql($db // 'postgres', 'SELECT child_pid FROM outbox.status()');
+	my ($which, $node, $db) = @_;
+	$db //= 'postgres';
+	wait_for($node, "SELECT $which IS NOT NULL FROM outbox.status()", db => $db);
+	return $node->safe_psql($db, "SELECT $which FROM outbox.status()") || die "no $which\n";
 }
 
 # kill -9, and waits for the end of the process.
