@@ -44,7 +44,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define IDLE_POLL		100		/* ms between looks at WAL without a hint */
+#define IDLE_POLL		250		/* ms between looks at WAL without a hint */
 #define STEP_RECORDS	8192	/* WAL records between looks at the child */
 #define FLOOR_INTERVAL	60000	/* ms between updates of the floor */
 #define BATCH_AGE		1000	/* ms that a batch stays open in a backlog */
