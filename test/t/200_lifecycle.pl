@@ -123,8 +123,9 @@ $node->start;
 # its own.
 emit('copy', 'e');
 $began = time();
-$node->safe_psql('postgres', 'CREATE DATABASE twin TEMPLATE copy');
-cmp_ok(time() - $began, '<', 5, 'CREATE DATABASE TEMPLATE of a live one takes no 5 s');
+# PostgreSQL itself gives up when a session has not left after 5 s.
+is($node->psql('postgres', 'CREATE DATABASE twin TEMPLATE copy'), 0, 'CREATE DATABASE TEMPLATE of a live one');
+note(sprintf('CREATE DATABASE TEMPLATE of a live one: %.1f s', time() - $began));
 emit('twin', 'f');
 emit('copy', 'g');
 ok(wait_published($node, db => 'twin', timeout => 20), 'the copy publishes');
@@ -135,8 +136,8 @@ isnt($node->safe_psql('copy', 'SELECT instance_id FROM outbox.instance'),
 is(status($node, 'twin')->{state}, 'streaming', 'nobody is taken for a clone');
 
 $began = time();
-$node->safe_psql('postgres', 'ALTER DATABASE twin RENAME TO sibling');
-cmp_ok(time() - $began, '<', 5, 'ALTER DATABASE RENAME of a live one takes no 5 s');
+is($node->psql('postgres', 'ALTER DATABASE twin RENAME TO sibling'), 0, 'ALTER DATABASE RENAME of a live one');
+note(sprintf('ALTER DATABASE RENAME of a live one: %.1f s', time() - $began));
 emit('sibling', 'h');
 ok(wait_published($node, db => 'sibling', timeout => 20), 'it goes on');
 
@@ -152,8 +153,8 @@ foreach my $sql ('DROP DATABASE sibling', 'ALTER DATABASE sibling RENAME TO mine
 is(relay_pid($node, 'sibling'), $pid, 'the relay is still the same');
 
 $began = time();
-$node->safe_psql('postgres', 'DROP DATABASE sibling');
-cmp_ok(time() - $began, '<', 5, 'DROP DATABASE of a live one takes no 5 s');
+is($node->psql('postgres', 'DROP DATABASE sibling'), 0, 'DROP DATABASE of a live one');
+note(sprintf('DROP DATABASE of a live one: %.1f s', time() - $began));
 ok(wait_for($node, "SELECT count(*) = 2 FROM pg_replication_slots WHERE slot_name LIKE 'outbox%'",
 		timeout => 8), 'its slot is gone');
 
