@@ -4,11 +4,14 @@
 \set ECHO none
 \i :peek
 \set ECHO all
+-- ids begin at a random place: what is shown is the place among all
+CREATE FUNCTION nth(id bigint) RETURNS bigint LANGUAGE sql AS
+$$ SELECT count(*) FROM outbox.schema s WHERE s.id <= $1 $$;
 -- what a message says under the schema that it names
 CREATE FUNCTION shown(start pg_lsn, OUT ordinal bigint, OUT route bigint, OUT schema bigint,
 	OUT key text, OUT topic text, OUT payload jsonb)
 RETURNS SETOF record LANGUAGE sql AS $$
-	SELECT w.ordinal, w.route, w.schema, w.key, w.topic, outbox.avro_decode(s.definition, w.payload)
+	SELECT w.ordinal, w.route, nth(w.schema), w.key, w.topic, outbox.avro_decode(s.definition, w.payload)
 	FROM wal_peek(start) w LEFT JOIN outbox.schema s ON s.id = w.schema
 $$;
 
@@ -23,8 +26,8 @@ SELECT outbox.create_event_type('order.placed', key => 'id', schema => '{
 		{"name": "note", "type": ["null", "string"], "default": null}]}');
 SELECT outbox.create_event_type('order.again', schema =>
 	'{"namespace":"shop","name":"OrderPlaced","type":"record","fields":[{"type":"long","name":"id"},{"name":"items","type":{"type":"array","items":{"type":"record","name":"Item","fields":[{"name":"sku","type":"string"},{"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":10,"scale":2}}]}}},{"name":"note","type":["null","string"],"default":null}]}');
-SELECT name, schema_id, format, key, row_type FROM outbox.event_types ORDER BY name;
-SELECT id, fingerprint = sha256(convert_to(definition, 'UTF8')) AS fits FROM outbox.schema ORDER BY id;
+SELECT name, nth(schema_id) AS schema, format, key, row_type FROM outbox.event_types ORDER BY name;
+SELECT nth(id), fingerprint = sha256(convert_to(definition, 'UTF8')) AS fits FROM outbox.schema ORDER BY id;
 
 SELECT pg_current_wal_insert_lsn() AS start \gset
 SELECT outbox.emit('order.placed', '{"id": 1, "items": [{"sku": "a", "price": 1.50}]}') IS NOT NULL AS ok;

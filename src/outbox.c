@@ -17,6 +17,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "relay/relay.h"
+#include "schema/schema.h"
 #include "state/state.h"
 #include "utils/guc.h"
 
@@ -28,6 +29,7 @@ void
 _PG_init(void)
 {
 	outbox_guc_init();
+	outbox_schema_init();
 	outbox_emit_init();
 	if (process_shared_preload_libraries_in_progress)
 	{

@@ -58,7 +58,8 @@ enum
 	Anum_route_topic = 3,
 	Anum_route_format = 4,
 	Anum_route_on_error = 5,
-	Anum_route_partitions = 6
+	Anum_route_partitions = 6,
+	Anum_route_subject = 10
 };
 
 /* Oids of our tables; InvalidOid = look it up. */
@@ -241,6 +242,7 @@ outbox_catalog_route(uint32 id, OutboxRoute *route)
 		route->dead_letter = strcmp(on_error, "dead_letter") == 0;
 		partitions = outbox_catalog_attr(&scan, tuple, Anum_route_partitions,
 										 &isnull);
+		route->subject = outbox_catalog_text(&scan, tuple, Anum_route_subject);
 		route->partitions = isnull ? -1 : DatumGetInt32(partitions);
 	}
 	outbox_catalog_scan_end(&scan);

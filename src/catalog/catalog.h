@@ -35,6 +35,7 @@ typedef struct OutboxRoute
 	bool		dead_letter;	/* on_error */
 	int32		partitions;		/* for creating the topic, -1 = setting */
 	char	   *event_type;		/* name, for messages */
+	char	   *subject;		/* of its schemas, NULL = none (json) */
 } OutboxRoute;
 
 /* The one row of outbox.instance. */

@@ -23,13 +23,72 @@ CREATE TABLE outbox.secret (
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Ids of schemas.  Not dumped, and begun at a random place for each identity
+-- (new_identity), so that databases on one Kafka cluster do not give the same
+-- id to different schemas; see docs/schemas.md.
+CREATE SEQUENCE outbox.schema_id_seq AS integer CYCLE;
+
 -- Every schema text ever used.  The id is what consumers find in the value.
+-- Never changed, never deleted: an id means one schema for ever.
 CREATE TABLE outbox.schema (
-	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	definition text NOT NULL,
-	fingerprint bytea NOT NULL UNIQUE,	-- SHA-256 of definition
+	id integer PRIMARY KEY DEFAULT pg_catalog.nextval('outbox.schema_id_seq')
+		CHECK (id > 0),
+	definition text NOT NULL,			-- in avro's one rendering
+	fingerprint bytea NOT NULL UNIQUE,	-- SHA-256 of definition, then of refs
+	refs jsonb,							-- [{name, subject, version}], null: none
+	resolved text,						-- definition without refs; null: itself
+	created_at timestamptz NOT NULL DEFAULT now(),
+	created_by name NOT NULL DEFAULT current_user,
+	CHECK ((refs IS NULL) = (resolved IS NULL))
+);
+CREATE INDEX schema_refs_idx ON outbox.schema USING gin (refs jsonb_path_ops)
+	WHERE refs IS NOT NULL;
+
+-- What evolves: a line of schema versions under one compatibility level.
+CREATE TABLE outbox.subject (
+	name text COLLATE "C" PRIMARY KEY CHECK (name <> ''),
+	compatibility text CHECK (compatibility IN ('NONE', 'BACKWARD',
+		'BACKWARD_TRANSITIVE', 'FORWARD', 'FORWARD_TRANSITIVE', 'FULL',
+		'FULL_TRANSITIVE')),			-- null: the default
+	mode text CHECK (mode IN ('READWRITE', 'READONLY', 'READONLY_OVERRIDE',
+		'IMPORT')),						-- null: the default
+	last_version integer NOT NULL DEFAULT 0,	-- highest ever given
 	created_at timestamptz NOT NULL DEFAULT now(),
 	created_by name NOT NULL DEFAULT current_user
+);
+
+-- What holds for subjects that say nothing; without a row here, the setting
+-- outbox.compatibility and mode READWRITE.
+CREATE TABLE outbox.subject_default (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	compatibility text CHECK (compatibility IN ('NONE', 'BACKWARD',
+		'BACKWARD_TRANSITIVE', 'FORWARD', 'FORWARD_TRANSITIVE', 'FULL',
+		'FULL_TRANSITIVE')),
+	mode text CHECK (mode IN ('READWRITE', 'READONLY', 'READONLY_OVERRIDE',
+		'IMPORT'))
+);
+
+-- A number is never given twice within a subject, also not after a delete.
+CREATE TABLE outbox.schema_version (
+	subject text COLLATE "C" NOT NULL REFERENCES outbox.subject,
+	version integer NOT NULL CHECK (version > 0),
+	schema_id integer NOT NULL REFERENCES outbox.schema,
+	deleted boolean NOT NULL DEFAULT false,		-- softly
+	created_at timestamptz NOT NULL DEFAULT now(),
+	created_by name NOT NULL DEFAULT current_user,
+	statement text,						-- the SQL that made it, null: unknown
+	PRIMARY KEY (subject, version)
+);
+CREATE INDEX schema_version_schema_id_idx ON outbox.schema_version (schema_id);
+
+-- Ids that an external registry gave to our schemas; kept for ever.
+CREATE TABLE outbox.registry_id (
+	registry text COLLATE "C" NOT NULL,
+	subject text COLLATE "C" NOT NULL,
+	schema_id integer NOT NULL REFERENCES outbox.schema,
+	external_id integer NOT NULL,
+	registered_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (registry, subject, schema_id)
 );
 
 -- Where events go.  Immutable: a change of an event type adds a row, so what
@@ -42,7 +101,10 @@ CREATE TABLE outbox.route (
 	on_error text NOT NULL CHECK (on_error IN ('block', 'dead_letter')),
 	partitions integer CHECK (partitions > 0),
 	created_at timestamptz NOT NULL DEFAULT now(),
-	created_by name NOT NULL DEFAULT current_user
+	created_by name NOT NULL DEFAULT current_user,
+	subject_name_strategy text NOT NULL CHECK (subject_name_strategy IN
+		('TopicName', 'RecordName', 'TopicRecordName')),
+	subject text COLLATE "C" REFERENCES outbox.subject	-- null: format json
 );
 
 CREATE TABLE outbox.event_type_def (
@@ -93,10 +155,14 @@ ALTER TABLE outbox.event_type_def ENABLE ALWAYS TRIGGER invalidate_caches;
 ALTER TABLE outbox.event_type_grant ENABLE ALWAYS TRIGGER invalidate_caches;
 ALTER TABLE outbox.attached_table ENABLE ALWAYS TRIGGER invalidate_caches;
 
--- Event types survive dump and restore with their ids; instance and secret do
--- not: a restored copy is another instance.
+-- Event types and schemas survive dump and restore with their ids; instance
+-- and secret do not: a restored copy is another instance, and gives new
+-- schemas ids from a place of its own.
 SELECT pg_catalog.pg_extension_config_dump('outbox.schema', '');
-SELECT pg_catalog.pg_extension_config_dump('outbox.schema_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.subject', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.subject_default', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.schema_version', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.registry_id', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.route', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.route_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.event_type_def', '');

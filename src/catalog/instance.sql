@@ -4,6 +4,20 @@ CREATE FUNCTION outbox.new_secret() RETURNS bytea
 	AS 'MODULE_PATHNAME', 'outbox_new_secret';
 REVOKE ALL ON FUNCTION outbox.new_secret() FROM PUBLIC;
 
+-- Schema ids go on from a random place: one of 2^21 blocks of 1024.
+CREATE FUNCTION outbox.new_schema_ids() RETURNS integer
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT setval('outbox.schema_id_seq',
+		(get_byte(r, 0) << 23) | (get_byte(r, 1) << 15) | (get_byte(r, 2) << 7 & 31744) | 1,
+		false)::integer
+	FROM outbox.new_secret() r
+$$;
+REVOKE ALL ON FUNCTION outbox.new_schema_ids() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.new_schema_ids() IS
+	'let ids of new schemas go on from a random place (part of new_identity)';
+
 CREATE FUNCTION outbox.new_identity() RETURNS uuid
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
@@ -19,6 +33,7 @@ BEGIN
 	INSERT INTO outbox.secret (key_id, key)
 		SELECT coalesce(max(s.key_id), 0) + 1, outbox.new_secret()
 		FROM outbox.secret s;
+	PERFORM outbox.new_schema_ids();
 	RETURN new_id;
 END
 $$;

@@ -15,12 +15,14 @@ CREATE FUNCTION outbox.create_event_type(
 	key text DEFAULT NULL,
 	format text DEFAULT 'avro',
 	on_error text DEFAULT 'block',
-	partitions integer DEFAULT NULL)
+	partitions integer DEFAULT NULL,
+	subject_name_strategy text DEFAULT 'TopicRecordName',
+	compatibility text DEFAULT NULL)
 	RETURNS integer
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'outbox_create_event_type';
-COMMENT ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer) IS
+COMMENT ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text) IS
 	'declare an event type; returns its id';
 
 CREATE FUNCTION outbox.alter_event_type(
@@ -31,12 +33,14 @@ CREATE FUNCTION outbox.alter_event_type(
 	key text DEFAULT NULL,
 	format text DEFAULT NULL,
 	on_error text DEFAULT NULL,
-	partitions integer DEFAULT NULL)
+	partitions integer DEFAULT NULL,
+	subject_name_strategy text DEFAULT NULL,
+	compatibility text DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'outbox_alter_event_type';
-COMMENT ON FUNCTION outbox.alter_event_type(text, text, regtype, text, text, text, text, integer) IS
+COMMENT ON FUNCTION outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text) IS
 	'change an event type for events to come; null keeps, key '''' removes';
 
 CREATE FUNCTION outbox.drop_event_type(name text)
@@ -66,7 +70,8 @@ COMMENT ON FUNCTION outbox.revoke_emit(text, name) IS
 -- The event types that the current user may emit.
 CREATE VIEW outbox.event_types WITH (security_barrier) AS
 	SELECT d.name, r.topic, r.format, d.key_field AS key, r.on_error,
-		r.partitions, s.definition AS schema, d.schema_id, d.row_type, d.owner
+		r.partitions, s.definition AS schema, d.schema_id, d.row_type, d.owner,
+		r.subject_name_strategy, r.subject
 	FROM outbox.event_type_def d
 		JOIN outbox.route r ON r.id = d.route_id
 		LEFT JOIN outbox.schema s ON s.id = d.schema_id
@@ -184,8 +189,8 @@ CREATE FUNCTION outbox.table_update() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_table_update';
 
 REVOKE ALL ON FUNCTION
-	outbox.create_event_type(text, text, regtype, text, text, text, text, integer),
-	outbox.alter_event_type(text, text, regtype, text, text, text, text, integer),
+	outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text),
+	outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text),
 	outbox.drop_event_type(text),
 	outbox.grant_emit(text, name),
 	outbox.revoke_emit(text, name),

@@ -8,7 +8,9 @@
  * adds a row and moves the pointer, so what is already in WAL keeps its
  * meaning; routes and schemas are never deleted, also not by dropping a type.
  *
- * The schema's side is event_type_schema.c.
+ * Schemas come in by the door (schema/): an Avro type's must be compatible with
+ * what its subject had.  Subjects are made of topic and record, so a change of
+ * either may lead to another subject, where the schema is registered then.
  *
  * Changes of event types are serialised by a table lock that emit does not
  * take.  They are visible to other sessions' emits at commit, by the relcache
@@ -24,10 +26,12 @@
 #include "catalog/pg_type.h"
 #include "emit/emit.h"
 #include "emit/event_type_ddl.h"
-#include "emit/owner.h"
+#include "catalog/owner.h"
+#include "emit/access.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "schema/schema.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
@@ -44,6 +48,7 @@ typedef struct TypeDefinition
 	char	   *name;
 	int32		route_id;
 	int32		schema_id;
+	int32		old_schema_id;	/* before it is altered */
 	char	   *schema;			/* rendered, server encoding */
 	Oid			row_type;
 	char	   *topic;
@@ -51,6 +56,9 @@ typedef struct TypeDefinition
 	char	   *format;
 	char	   *on_error;
 	int32		partitions;
+	char	   *strategy;
+	char	   *compatibility;	/* asked for, of the subject */
+	char	   *subject;		/* of the route as it is */
 } TypeDefinition;
 
 static char *
@@ -98,6 +106,7 @@ check_options(const TypeDefinition *def)
 				 errdetail("The name %s.", problem),
 				 errhint("A topic has letters, digits, \".\", \"_\", \"-\" and at most one %s.",
 						 OUTBOX_TOPIC_PLACEHOLDER)));
+	(void) outbox_subject_strategy(def->strategy);
 	if (strcmp(def->format, "avro") != 0 && strcmp(def->format, "json") != 0)
 		throw_invalid("format", def->format, "Use \"avro\" or \"json\".");
 	if (strcmp(def->on_error, "dead_letter") == 0)
@@ -123,7 +132,7 @@ take_schema(FunctionCallInfo fcinfo, TypeDefinition *def)
 				 errmsg("schema and row_type exclude each other")));
 	if (!PG_ARGISNULL(1))
 	{
-		def->schema = outbox_schema_render(text_argument(fcinfo, 1));
+		def->schema = outbox_schema_render_record(text_argument(fcinfo, 1));
 		def->row_type = InvalidOid;
 	}
 	else if (!PG_ARGISNULL(2))
@@ -157,6 +166,10 @@ take_options(FunctionCallInfo fcinfo, TypeDefinition *def)
 		if (def->partitions <= 0)
 			def->partitions = -1;
 	}
+	if (!PG_ARGISNULL(8))
+		def->strategy = text_argument(fcinfo, 8);
+	if (!PG_ARGISNULL(9))
+		def->compatibility = text_argument(fcinfo, 9);
 }
 
 /* The key must be a field of the record; without a schema anything may be. */
@@ -188,23 +201,74 @@ check_format_and_schema(const TypeDefinition *def)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event type \"%s\" needs a schema", def->name),
 				 errhint("Pass schema or row_type, or use format => 'json'.")));
+	if (strcmp(def->format, "avro") != 0 && def->compatibility != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a JSON event type has no compatibility level"),
+				 errhint("Its schema, if any, is of no subject: consumers never read it.")));
+}
+
+/* The topic that the events of this type go to, unless they say otherwise. */
+static char *
+topic_of_subject(const TypeDefinition *def)
+{
+	char	   *place = strstr(def->topic, OUTBOX_TOPIC_PLACEHOLDER);
+
+	if (place == NULL)
+		return def->topic;
+	return psprintf("%.*s%s%s", (int) (place - def->topic), def->topic,
+					def->name, place + strlen(OUTBOX_TOPIC_PLACEHOLDER));
+}
+
+/* Bring the schema under its subject, and both into the definition. */
+static void
+register_schema(TypeDefinition *def, Oid role)
+{
+	OutboxSchemaRequest request = {
+		.definition = def->schema,
+		.role = role,
+		.current = def->old_schema_id
+	};
+
+	def->subject = NULL;
+	if (def->schema == NULL)
+		return;
+	if (strcmp(def->format, "avro") != 0)
+	{
+		def->schema_id = outbox_schema_store(def->schema, role);
+		return;
+	}
+	def->subject = outbox_subject_name(outbox_subject_strategy(def->strategy),
+									   topic_of_subject(def), def->schema);
+	if (def->compatibility != NULL)
+		outbox_subject_set_level(def->subject, def->compatibility, role);
+	request.subject = def->subject;
+	def->schema_id = outbox_schema_register(&request);
 }
 
 static int32
 add_route(const TypeDefinition *def, const char *caller)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID,
+	TEXTOID, TEXTOID};
 	Datum		values[] = {
 		CStringGetTextDatum(def->name), CStringGetTextDatum(def->topic),
 		CStringGetTextDatum(def->format), CStringGetTextDatum(def->on_error),
-		Int32GetDatum(def->partitions), CStringGetTextDatum(caller)
+		Int32GetDatum(def->partitions), CStringGetTextDatum(caller),
+		CStringGetTextDatum(def->strategy),
+		def->subject == NULL ? (Datum) 0 : CStringGetTextDatum(def->subject)
 	};
-	const char *nulls = def->partitions == 0 ? "    n " : NULL;
+	char		nulls[] = "        ";
 
+	if (def->partitions == 0)
+		nulls[4] = 'n';
+	if (def->subject == NULL)
+		nulls[7] = 'n';
 	(void) outbox_owner_execute("INSERT INTO outbox.route"
-								" (event_type, topic, format, on_error, partitions, created_by)"
-								" VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-								6, types, values, nulls);
+								" (event_type, topic, format, on_error, partitions,"
+								" created_by, subject_name_strategy, subject)"
+								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+								8, types, values, nulls);
 	return outbox_owner_result_int();
 }
 
@@ -242,14 +306,18 @@ store_definition(const TypeDefinition *def, Oid owner)
 	return outbox_owner_result_int();
 }
 
-/* create_event_type(name, schema, row_type, topic, key, format, on_error, partitions) */
+/*
+ * create_event_type(name, schema, row_type, topic, key, format, on_error,
+ * partitions, subject_name_strategy, compatibility)
+ */
 Datum
 outbox_create_event_type(PG_FUNCTION_ARGS)
 {
 	TypeDefinition def = {
 		.name = text_argument(fcinfo, 0),
 		.format = "avro",
-		.on_error = "block"
+		.on_error = "block",
+		.strategy = "TopicRecordName"
 	};
 	Oid			owner = GetUserId();
 	char	   *caller = GetUserNameFromId(owner, false);
@@ -271,11 +339,10 @@ outbox_create_event_type(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("event type \"%s\" already exists", def.name)));
-	if (def.schema != NULL)
-		def.schema_id = outbox_schema_id(def.schema, caller);
+	register_schema(&def, owner);
 	def.route_id = add_route(&def, caller);
 	id = store_definition(&def, owner);
-	outbox_owner_sync_access(owner);
+	outbox_access_sync(owner);
 	outbox_owner_end(&scope);
 	PG_RETURN_INT32(id);
 }
@@ -319,7 +386,8 @@ read_definition(TypeDefinition *def)
 	(void) outbox_owner_execute("SELECT d.route_id, d.schema_id::pg_catalog.text,"
 								" s.definition, d.row_type::pg_catalog.oid::pg_catalog.text,"
 								" r.topic, d.key_field, r.format, r.on_error,"
-								" r.partitions::pg_catalog.text"
+								" r.partitions::pg_catalog.text,"
+								" r.subject_name_strategy, r.subject"
 								" FROM outbox.event_type_def d"
 								" JOIN outbox.route r ON r.id OPERATOR(pg_catalog.=) d.route_id"
 								" LEFT JOIN outbox.schema s ON s.id OPERATOR(pg_catalog.=) d.schema_id"
@@ -337,6 +405,15 @@ read_definition(TypeDefinition *def)
 	def->on_error = outbox_owner_result_text(8);
 	value = outbox_owner_result_text(9);
 	def->partitions = value == NULL ? 0 : atoi(value);
+	def->strategy = outbox_owner_result_text(10);
+	def->subject = outbox_owner_result_text(11);
+	def->old_schema_id = def->schema_id;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL ? b == NULL : b != NULL && strcmp(a, b) == 0;
 }
 
 static bool
@@ -345,6 +422,8 @@ same_route(const TypeDefinition *a, const TypeDefinition *b)
 	return strcmp(a->topic, b->topic) == 0 &&
 		strcmp(a->format, b->format) == 0 &&
 		strcmp(a->on_error, b->on_error) == 0 &&
+		strcmp(a->strategy, b->strategy) == 0 &&
+		same_text(a->subject, b->subject) &&
 		a->partitions == b->partitions;
 }
 
@@ -368,8 +447,7 @@ outbox_alter_event_type(PG_FUNCTION_ARGS)
 	(void) take_schema(fcinfo, &def);
 	check_format_and_schema(&def);
 	check_key(&def);
-	if (def.schema != NULL && def.schema_id == 0)
-		def.schema_id = outbox_schema_id(def.schema, caller);
+	register_schema(&def, scope.caller);
 	if (!same_route(&def, &old))
 		def.route_id = add_route(&def, caller);
 	(void) store_definition(&def, owner);
@@ -411,7 +489,7 @@ outbox_drop_event_type(PG_FUNCTION_ARGS)
 								1, types, values, NULL);
 	grantees[ngrantees] = owner;
 	for (uint64 i = 0; i <= ngrantees; i++)
-		outbox_owner_sync_access(grantees[i]);
+		outbox_access_sync(grantees[i]);
 	outbox_owner_end(&scope);
 	PG_RETURN_VOID();
 }

@@ -19,14 +19,4 @@ extern bool outbox_event_type_exists(const char *name);
 extern int32 outbox_event_type_require_owner(const char *name, Oid caller,
 											 Oid *owner);
 
-/*
- * event_type_schema.c: a schema of the caller, or of a row type, in its one
- * rendering (server encoding, palloc'd); error when it is no record.
- */
-extern char *outbox_schema_render(const char *schema);
-extern char *outbox_schema_of_row_type(Oid row_type);
-
-/* Id of a rendered schema, which is added when it is new; in a scope. */
-extern int32 outbox_schema_id(const char *schema, const char *caller);
-
 #endif							/* OUTBOX_EVENT_TYPE_DDL_H */

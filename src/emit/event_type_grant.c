@@ -4,7 +4,7 @@
  *		grant_emit() and revoke_emit().
  *
  * The right itself is a row of outbox.event_type_grant; the privileges on
- * schema, functions and view that go with it (owner.c) are only the doors.
+ * schema, functions and view that go with it (access.c) are only the doors.
  * "public" means everybody.  Owns no state.
  *
  *-------------------------------------------------------------------------
@@ -13,7 +13,8 @@
 
 #include "catalog/pg_type.h"
 #include "emit/event_type_ddl.h"
-#include "emit/owner.h"
+#include "catalog/owner.h"
+#include "emit/access.h"
 #include "fmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -40,7 +41,7 @@ change_grant(FunctionCallInfo fcinfo, const char *sql)
 															  &owner));
 	values[1] = ObjectIdGetDatum(grantee);
 	(void) outbox_owner_execute(sql, 2, types, values, NULL);
-	outbox_owner_sync_access(grantee);
+	outbox_access_sync(grantee);
 	outbox_owner_end(&scope);
 }
 

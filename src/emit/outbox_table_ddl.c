@@ -22,7 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "emit/outbox_table.h"
-#include "emit/owner.h"
+#include "catalog/owner.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"

@@ -71,6 +71,9 @@ $node->safe_psql('origin', q{CREATE EXTENSION outbox;
 	SELECT outbox.create_event_type('a', format => 'json');
 	SELECT outbox.create_event_type('b', row_type => 'shop.item', key => 'id');
 	SELECT outbox.alter_event_type('a', topic => 'x');
+	SELECT outbox.set_compatibility('outbox.event.b-shop.item', 'FULL_TRANSITIVE');
+	INSERT INTO outbox.subject_default (compatibility, mode) VALUES ('FORWARD', 'READWRITE');
+	INSERT INTO outbox.registry_id SELECT 'http://r', subject, schema_id, 7 FROM outbox.schema_version;
 	SELECT outbox.grant_emit('b', 'app');
 	SELECT outbox.grant_emit('a', 'public');
 	SELECT outbox.create_outbox_table('shop.outbox');
@@ -79,18 +82,22 @@ my $file = $node->basedir . '/origin.dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $file, $node->connstr('origin') ], 'pg_dump');
 $node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('restored'), $file ], 'pg_restore');
 for my $query (
-	'SELECT id, event_type, topic, format, on_error, partitions FROM outbox.route ORDER BY id',
-	'SELECT id, definition, fingerprint FROM outbox.schema ORDER BY id',
+	'SELECT * FROM outbox.route ORDER BY id',
+	'SELECT * FROM outbox.schema ORDER BY id',
 	'SELECT id, name, route_id, schema_id, row_type, key_field, owner FROM outbox.event_type_def ORDER BY id',
 	'SELECT * FROM outbox.event_type_grant ORDER BY 1, 2',
 	'SELECT relation, columns, headers FROM outbox.attached_table',
-	'SELECT (SELECT last_value FROM outbox.route_id_seq), (SELECT last_value FROM outbox.schema_id_seq),
-		(SELECT last_value FROM outbox.event_type_def_id_seq)',
+	'SELECT * FROM outbox.subject ORDER BY name',
+	'SELECT * FROM outbox.subject_default',
+	'SELECT * FROM outbox.schema_version ORDER BY subject, version',
+	'SELECT * FROM outbox.registry_id ORDER BY registry, subject, schema_id',
+	'SELECT (SELECT last_value FROM outbox.route_id_seq), (SELECT last_value FROM outbox.event_type_def_id_seq)',
 	'SELECT aggregateid FROM shop.outbox')
 {
 	is($node->safe_psql('restored', $query), $node->safe_psql('origin', $query), "restored: $query");
 }
-for my $query ('SELECT instance_id FROM outbox.instance', 'SELECT key FROM outbox.secret')
+for my $query ('SELECT instance_id FROM outbox.instance', 'SELECT key FROM outbox.secret',
+	'SELECT last_value >> 10 FROM outbox.schema_id_seq')
 {
 	isnt($node->safe_psql('restored', $query), $node->safe_psql('origin', $query), "not restored: $query");
 }

@@ -1,29 +1,22 @@
 /*-------------------------------------------------------------------------
  *
- * owner.c
- *		SQL as the extension's owner, and the privileges that come with
- *		event types.
+ * access.c
+ *		The privileges that come with event types.
  *
- * A SECURITY DEFINER function would hide who called it, so the functions that
- * manage event types run with their caller's rights, check them, and switch to
- * the extension's owner for the writes alone.  An error in between needs no
- * care: abort of the (sub)transaction restores the user.  The functions are
- * declared with SET search_path = pg_catalog, pg_temp, and every name here is
- * qualified.  Owns no state.
+ * Whoever owns or may emit any event type needs the schema, the functions and
+ * the view; what may be emitted through them is decided per event type.  Runs
+ * as the extension's owner (catalog/owner.h).  Owns no state.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/catalog.h"
+#include "catalog/owner.h"
 #include "catalog/pg_type.h"
-#include "emit/owner.h"
-#include "executor/spi.h"
+#include "emit/access.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 
 #define EMIT_FUNCTIONS \
 	"outbox.emit(text, jsonb, text, jsonb, uuid), " \
@@ -36,89 +29,11 @@
 	"outbox.create_outbox_table(text)"
 
 #define MANAGE_FUNCTIONS \
-	"outbox.alter_event_type(text, text, regtype, text, text, text, text, integer), " \
+	"outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text), " \
 	"outbox.drop_event_type(text), " \
 	"outbox.grant_emit(text, name), " \
-	"outbox.revoke_emit(text, name)"
-
-void
-outbox_owner_begin(OutboxOwnerScope *scope)
-{
-	GetUserIdAndSecContext(&scope->caller, &scope->context);
-	SetUserIdAndSecContext(outbox_catalog_owner(),
-						   scope->context | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not connect to the SPI manager")));
-}
-
-void
-outbox_owner_end(const OutboxOwnerScope *scope)
-{
-	SPI_finish();
-	SetUserIdAndSecContext(scope->caller, scope->context);
-}
-
-void
-outbox_owner_lock(void)
-{
-	LockRelationOid(outbox_catalog_relation("event_type_def"),
-					ShareRowExclusiveLock);
-}
-
-uint64
-outbox_owner_execute(const char *sql, int nargs, const Oid *types,
-					 const Datum *values, const char *nulls)
-{
-	int			rc = SPI_execute_with_args(sql, nargs,
-										   unconstify(Oid *, types),
-										   unconstify(Datum *, values),
-										   nulls, false, 0);
-
-	if (rc < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not change outbox tables: %s",
-						SPI_result_code_string(rc))));
-	return SPI_processed;
-}
-
-int32
-outbox_owner_result_int(void)
-{
-	bool		isnull;
-
-	return DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
-									   SPI_tuptable->tupdesc, 1, &isnull));
-}
-
-char *
-outbox_owner_result_text(int column)
-{
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-}
-
-void
-outbox_owner_command(const char *format,...)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&sql, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&sql, needed);
-	}
-	(void) outbox_owner_execute(sql.data, 0, NULL, NULL, NULL);
-}
+	"outbox.revoke_emit(text, name), " \
+	"outbox.set_compatibility(text, text)"
 
 /* "role", or PUBLIC; NULL when there is no such role (any more). */
 static const char *
@@ -163,7 +78,7 @@ may_create_types(Oid role)
 }
 
 void
-outbox_owner_sync_access(Oid role)
+outbox_access_sync(Oid role)
 {
 	const char *target = grant_target(role);
 	bool		owner;

@@ -42,10 +42,4 @@ extern char *outbox_owner_result_text(int column);
 /* Execute printf-formatted SQL without parameters. */
 extern void outbox_owner_command(const char *format,...) pg_attribute_printf(1, 2);
 
-/*
- * Give role the doors to emit (and to manage its types) when it owns or may
- * emit any event type; close them when it does not any more.
- */
-extern void outbox_owner_sync_access(Oid role);
-
 #endif							/* OUTBOX_OWNER_H */
