@@ -22,7 +22,7 @@
 
 #define OUTBOX_COMPAT_JSON
 #include "avro/model.h"
-#include "compat.h"
+#include "../compat.h"
 #include "mb/pg_wchar.h"
 
 #define MAX_JSON_DEPTH (OUTBOX_AVRO_MAX_DEPTH * 4)

@@ -46,8 +46,11 @@ typedef struct AvroPath
 	const struct AvroPath *parent;	/* NULL: this is "$" */
 	const char *name;			/* member, or NULL for an element */
 	int			name_len;
-	int64		index;
+	int64		index;			/* or one of these two, in schemas: */
 } AvroPath;
+
+#define AVRO_PATH_ITEMS (-1)	/* any element of an array, "[]" */
+#define AVRO_PATH_VALUES (-2)	/* any value of a map, "{}" */
 
 /* ---- the model ---- */
 

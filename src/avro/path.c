@@ -29,7 +29,7 @@ plain_member(const char *s, int len)
 	return true;
 }
 
-/* "$", ".name", "[\"odd name\"]" and "[3]", root first. */
+/* "$", ".name", "[\"odd name\"]", "[3]", "[]" and "{}", root first. */
 void
 avro_path_append(StringInfo out, const AvroPath *path)
 {
@@ -46,7 +46,10 @@ avro_path_append(StringInfo out, const AvroPath *path)
 	{
 		const AvroPath *p = chain[n];
 
-		if (p->name == NULL)
+		if (p->name == NULL && p->index < 0)
+			appendStringInfoString(out, p->index == AVRO_PATH_ITEMS ?
+								   "[]" : "{}");
+		else if (p->name == NULL)
 			appendStringInfo(out, "[" INT64_FORMAT "]", p->index);
 		else if (plain_member(p->name, p->name_len))
 		{

@@ -18,7 +18,7 @@
 
 #include "access/tupdesc.h"
 #include "avro/avro.h"
-#include "compat.h"
+#include "../compat.h"
 #include "utils/jsonb.h"
 
 /* Parse or ereport(ERROR) with path and hint. */

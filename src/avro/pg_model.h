@@ -13,7 +13,7 @@
 
 #include "avro/model.h"
 #include "avro/pg_avro.h"
-#include "compat.h"
+#include "../compat.h"
 #include "mb/pg_wchar.h"
 #include "utils/numeric.h"
 
