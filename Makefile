@@ -51,12 +51,12 @@ PROGRAM_CFLAGS = $(filter-out -flto% -ffat-lto-objects,$(CFLAGS)) $(OUTBOX_CFLAG
 build/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(PROGRAM_CFLAGS) -DFRONTEND -D_GNU_SOURCE -Isrc -I$(shell $(PG_CONFIG) --includedir-server) \
-		$(shell pkg-config --cflags rdkafka) -c -o $@ $<
+		$(shell pkg-config --cflags rdkafka libcurl) -c -o $@ $<
 
 $(KAFKA_PROGRAM): $(KAFKA_OBJS)
 	$(CC) $(PROGRAM_CFLAGS) -o $@ $(KAFKA_OBJS) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport \
-		$(shell pkg-config --libs rdkafka) -ljansson -lcrypto -lm
+		$(shell pkg-config --libs rdkafka libcurl) -lavro -ljansson -lcrypto -lm
 
 # install(1) unlinks first: a copy onto a mapped file would crash its users.
 install: install-program

@@ -53,12 +53,21 @@ static const char *const allowed[] = {
 	"message.max.bytes", "batch.size", "batch.num.messages", "linger.ms",
 	"queue.buffering.max.ms", "request.timeout.ms", "retry.backoff.ms",
 	ALLOW_PLAINTEXT_SASL,
+	/* the schema registry, see registry_http.c */
+	"schema.registry.basic.auth.user.info",
+	"schema.registry.bearer.auth.token",
+	"schema.registry.ssl.ca.location",
+	"schema.registry.ssl.certificate.location",
+	"schema.registry.ssl.key.location",
+	"schema.registry.ssl.key.password",
+	"outbox.allow.registry.plaintext",
 	NULL
 };
 
 /* What only the relay may set besides. */
 static const char *const caller_allowed[] = {
 	"transaction.timeout.ms", "delivery.timeout.ms",
+	"schema.registry.url",
 	NULL
 };
 
@@ -67,6 +76,7 @@ static bool
 is_own(const char *name)
 {
 	return strncmp(name, "outbox.", strlen("outbox.")) == 0 ||
+		strncmp(name, "schema.registry.", strlen("schema.registry.")) == 0 ||
 		strcmp(name, "transaction.timeout.ms") == 0 ||
 		strcmp(name, "delivery.timeout.ms") == 0;
 }

@@ -4,7 +4,7 @@
  *		Main loop of "outbox-kafka publish".
  *
  * One thread waits for the socket and for an eventfd that librdkafka and the
- * two workers write to; it parses frames, produces messages, takes delivery
+ * workers write to; it parses frames, produces messages, takes delivery
  * reports and answers.  It never blocks: what blocks is a job of a worker.
  * That makes a PONG proof that this loop lives, and the relay's end noticed at
  * once.  The process acts on frames only and holds nothing that must survive.
@@ -142,6 +142,7 @@ take_turn(OutboxSession *session)
 	outbox_producer_poll(session);
 	outbox_worker_reap(&session->committer);
 	outbox_worker_reap(&session->requests);
+	outbox_worker_reap(&session->registrar);
 	outbox_batch_progress(session);
 	check_handles(session);
 	outbox_request_progress(session);
@@ -224,7 +225,8 @@ outbox_publish(int fd)
 	outbox_report_init(session->wake_fd);
 	outbox_delivery_init(session);
 	if (!outbox_worker_start(&session->requests, session->wake_fd) ||
-		!outbox_worker_start(&session->committer, session->wake_fd))
+		!outbox_worker_start(&session->committer, session->wake_fd) ||
+		!outbox_worker_start(&session->registrar, session->wake_fd))
 		outbox_link_leave();
 	for (;;)
 	{

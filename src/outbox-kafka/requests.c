@@ -114,6 +114,9 @@ greet(OutboxSession *session, const char *body, size_t len,
 		outbox_link_leave();
 	if (!read_properties(session, &c, path, result))
 		return false;
+	session->registry = outbox_registry_new(session->config, result);
+	if (session->registry == NULL && result->class != OUTBOX_OK)
+		return false;
 	return make_plain(session, result);
 }
 
@@ -267,6 +270,9 @@ outbox_request(OutboxSession *session, OutboxFrameType type,
 			break;
 		case OUTBOX_FRAME_TOPIC:
 			outbox_topics_request(session, body, len);
+			break;
+		case OUTBOX_FRAME_REGISTER:
+			outbox_register_request(session, body, len);
 			break;
 		default:
 			outbox_link_leave();

@@ -12,6 +12,7 @@
 
 #include "outbox-kafka/handle.h"
 #include "outbox-kafka/link.h"
+#include "outbox-kafka/registry.h"
 #include "outbox-kafka/worker.h"
 
 #define OUTBOX_MAX_RING		16
@@ -62,6 +63,7 @@ typedef struct OutboxSession
 	char	   *prefix;
 	char	   *position_topic;
 	OutboxKafkaConfig *config;
+	OutboxRegistry *registry;	/* NULL: none; used by registrar alone */
 
 	OutboxHandle *plain;		/* idempotent producer; NULL once producers
 								 * of the ring can stand in, see session.c */
@@ -77,6 +79,7 @@ typedef struct OutboxSession
 
 	OutboxWorker requests;
 	OutboxWorker committer;
+	OutboxWorker registrar;
 	bool		waiting;		/* a request is not answered yet: later frames
 								 * stay in the link */
 	int64		next_probe_ms;
@@ -130,6 +133,10 @@ extern void outbox_request(OutboxSession *session, OutboxFrameType type,
 						   const char *body, size_t len);
 extern void outbox_request_progress(OutboxSession *session);
 extern void outbox_request_probe(OutboxSession *session);
+
+/* register.c */
+extern void outbox_register_request(OutboxSession *session,
+									const char *body, size_t len);
 
 /* batch.c: false = not now, call again later */
 extern bool outbox_batch_data(OutboxSession *session, const char *body,

@@ -30,6 +30,9 @@
  *	COMMIT			u32 batch, u32 events in the batch, bytes position record
  *	PING			u64 token
  *	STOP			(empty): finish nothing, exit 0
+ *	REGISTER		see register.h: have a schema known to the schema
+ *					registry; answered by REGISTERED when it is known what
+ *					came of it, not in order with other answers
  *
  * child -> relay
  *	HELLO_OK		u16 protocol version, string librdkafka version
@@ -52,6 +55,8 @@
  *					trouble (OUTBOX_OK = over); no answer to anything
  *	READY			u32 batch: exactly once, all of that batch is acknowledged
  *					and the next can be begun; a hint, no answer to anything
+ *	REGISTERED		see register.h: the id, or why there is none.  Never
+ *					FAILED: what the registry says is no producer's trouble
  *
  * An event in DATA:
  *	u32 length of what follows, u32 topic index, i32 partition (-1 = by key),
@@ -84,6 +89,7 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_COMMIT = 0x07,
 	OUTBOX_FRAME_PING = 0x08,
 	OUTBOX_FRAME_STOP = 0x09,
+	OUTBOX_FRAME_REGISTER = 0x0A,
 
 	OUTBOX_FRAME_HELLO_OK = 0x81,
 	OUTBOX_FRAME_POSITION = 0x82,
@@ -96,7 +102,8 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_LOG = 0x89,
 	OUTBOX_FRAME_STATUS = 0x8A,
 	OUTBOX_FRAME_RECORDED = 0x8B,
-	OUTBOX_FRAME_READY = 0x8C
+	OUTBOX_FRAME_READY = 0x8C,
+	OUTBOX_FRAME_REGISTERED = 0x8D
 } OutboxFrameType;
 
 typedef enum OutboxDelivery

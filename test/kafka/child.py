@@ -7,9 +7,9 @@ import time
 import uuid
 import zlib
 
-HELLO, READ_POSITION, PUT_RECORD, INIT, TOPIC, DATA, COMMIT, PING, STOP = range(1, 10)
+HELLO, READ_POSITION, PUT_RECORD, INIT, TOPIC, DATA, COMMIT, PING, STOP, REGISTER = range(1, 11)
 (HELLO_OK, POSITION, PUT_OK, INIT_OK, TOPIC_OK, COMMITTED, FAILED, PONG, LOG,
- STATUS, RECORDED, READY) = range(0x81, 0x8D)
+ STATUS, RECORDED, READY, REGISTERED) = range(0x81, 0x8E)
 NAMES = {v: k for k, v in list(globals().items()) if k.isupper() and isinstance(v, int)}
 OK, RETRY, UNKNOWN, FENCED, CONFIG, REFUSED = range(6)
 NO_TOPIC = 0xFFFFFFFF
@@ -128,6 +128,11 @@ class Child:
     def put(self, key, value):
         self.send(PUT_RECORD, by(key) + by(value))
 
+    def register(self, subject, schema, schema_id=1000001, flags=1, external=0, references=None, resolved=None):
+        """flags: 1 create, 2 normalize, 4 latest, 8 keep id"""
+        self.send(REGISTER, struct.pack("<IIB", schema_id, external, flags) + by(subject) + by(schema)
+                  + by(references) + by(resolved))
+
     # receiving
     def frame(self, timeout=15):
         end = time.time() + timeout
@@ -196,6 +201,9 @@ class Child:
         elif type == FAILED:
             r["to"], r["class"], r["code"], r["batch"], r["topic"] = struct.unpack_from("<BBiII", b)
             r["message"] = take(14)[0].decode()
+        elif type == REGISTERED:
+            r["schema_id"], r["class"], r["code"], r["id"] = struct.unpack_from("<IBiI", b)
+            r["message"] = take(13)[0].decode()
         elif type == PONG:
             r["token"] = struct.unpack("<Q", b)[0]
         elif type == LOG:
