@@ -43,6 +43,14 @@ typedef struct OutboxAvroError
 extern OutboxAvroSchema *outbox_avro_parse(const char *json, size_t len,
 										   OutboxAvroError *error);
 
+/*
+ * The last of these texts, which may refer to named types of those before it,
+ * as may each of them (schema references).  At least one.
+ */
+extern OutboxAvroSchema *outbox_avro_parse_referring(const char *const *texts,
+													 int n,
+													 OutboxAvroError *error);
+
 /* True when the top level is a record (events must be). */
 extern bool outbox_avro_is_record(const OutboxAvroSchema *schema);
 
@@ -55,6 +63,10 @@ extern const char *outbox_avro_fullname(const OutboxAvroSchema *schema);
  * order normalised, so that equal schemas are equal text.
  */
 extern void outbox_avro_render(const OutboxAvroSchema *schema, StringInfo out);
+
+/* The same with types of the other texts left as references. */
+extern void outbox_avro_render_referring(const OutboxAvroSchema *schema,
+										 StringInfo out);
 
 /* Parsing Canonical Form (spec, "Transforming into Parsing Canonical Form"). */
 extern void outbox_avro_canonical(const OutboxAvroSchema *schema,

@@ -152,6 +152,7 @@ struct OutboxAvroSchema
 {
 	AvroNode   *root;
 	int			node_count;
+	int			first_own;		/* ids below are of texts it refers to */
 };
 
 /* Longest schema text read */

@@ -655,28 +655,59 @@ finish_node(Parser *p, AvroNode *node, bool *seen, const AvroPath *path)
 	return true;
 }
 
+/* One more text, which may refer to types of those before it. */
+static AvroNode *
+parse_text(Parser *p, const char *text, size_t len)
+{
+	static const AvroPath root = {0};
+	int			first = p->node_count;
+	AvroJson   *json = avro_json_parse(text, len, p->error);
+	AvroNode   *node;
+	bool	   *seen;
+	bool		ok;
+
+	if (json == NULL)
+		return NULL;
+	node = parse_node(p, json, "", &root);
+	if (node == NULL)
+		return NULL;
+	seen = palloc0(p->node_count);
+	memset(seen, true, first);	/* done with those texts */
+	ok = finish_node(p, node, seen, &root);
+	pfree(seen);
+	return ok ? node : NULL;
+}
+
+OutboxAvroSchema *
+outbox_avro_parse_referring(const char *const *texts, int n,
+							OutboxAvroError *error)
+{
+	Parser		p = {0};
+	OutboxAvroSchema *schema = palloc0(sizeof(OutboxAvroSchema));
+
+	p.error = error;
+	for (int i = 0; i < n; i++)
+	{
+		schema->first_own = p.node_count;
+		schema->root = parse_text(&p, texts[i], strlen(texts[i]));
+		if (schema->root == NULL)
+			return NULL;
+	}
+	schema->node_count = p.node_count;
+	return schema;
+}
+
 OutboxAvroSchema *
 outbox_avro_parse(const char *text, size_t len, OutboxAvroError *error)
 {
-	static const AvroPath root = {0};
 	Parser		p = {0};
-	AvroJson   *json;
-	OutboxAvroSchema *schema;
-	bool	   *seen;
+	OutboxAvroSchema *schema = palloc0(sizeof(OutboxAvroSchema));
 
 	p.error = error;
-	json = avro_json_parse(text, len, error);
-	if (json == NULL)
-		return NULL;
-	schema = palloc0(sizeof(OutboxAvroSchema));
-	schema->root = parse_node(&p, json, "", &root);
+	schema->root = parse_text(&p, text, len);
 	if (schema->root == NULL)
 		return NULL;
 	schema->node_count = p.node_count;
-	seen = palloc0(p.node_count);
-	if (!finish_node(&p, schema->root, seen, &root))
-		return NULL;
-	pfree(seen);
 	return schema;
 }
 

@@ -44,10 +44,13 @@ avro_stored_schema(uint32 id)
 	if (HeapTupleIsValid(tuple))
 	{
 		bool		isnull;
-		Datum		value = heap_getattr(tuple,
-										 get_attnum(relid, "definition"),
+		Datum		value = heap_getattr(tuple, get_attnum(relid, "resolved"),
 										 RelationGetDescr(rel), &isnull);
 
+		/* null: it refers to no other schema */
+		if (isnull)
+			value = heap_getattr(tuple, get_attnum(relid, "definition"),
+								 RelationGetDescr(rel), &isnull);
 		if (!isnull)
 			definition = TextDatumGetCString(value);
 	}

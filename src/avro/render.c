@@ -230,10 +230,12 @@ render_node(Renderer *r, const AvroNode *node, const char *enclosing)
 }
 
 static void
-render(const OutboxAvroSchema *schema, StringInfo out, bool canonical)
+render(const OutboxAvroSchema *schema, StringInfo out, bool canonical,
+	   int first_own)
 {
 	Renderer	r = {out, palloc0(schema->node_count), canonical};
 
+	memset(r.defined, true, first_own);
 	render_node(&r, schema->root, "");
 	pfree(r.defined);
 }
@@ -241,11 +243,17 @@ render(const OutboxAvroSchema *schema, StringInfo out, bool canonical)
 void
 outbox_avro_render(const OutboxAvroSchema *schema, StringInfo out)
 {
-	render(schema, out, false);
+	render(schema, out, false, 0);
+}
+
+void
+outbox_avro_render_referring(const OutboxAvroSchema *schema, StringInfo out)
+{
+	render(schema, out, false, schema->first_own);
 }
 
 void
 outbox_avro_canonical(const OutboxAvroSchema *schema, StringInfo out)
 {
-	render(schema, out, true);
+	render(schema, out, true, 0);
 }

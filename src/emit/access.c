@@ -35,6 +35,9 @@
 	"outbox.revoke_emit(text, name), " \
 	"outbox.set_compatibility(text, text)"
 
+#define SCHEMA_VIEWS \
+	"outbox.subjects, outbox.schemas, outbox.schema_versions"
+
 /* "role", or PUBLIC; NULL when there is no such role (any more). */
 static const char *
 grant_target(Oid role)
@@ -61,20 +64,22 @@ has_event_types(Oid role, bool as_owner)
 								1, types, values, NULL) > 0;
 }
 
-/* Whoever may create event types keeps the door to the schema. */
+/* Whether role may execute a function of ours, which others grant. */
 static bool
-may_create_types(Oid role)
+may_execute(Oid role, const char *function)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(role)};
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(role), CStringGetTextDatum(function)
+	};
 
 	return role != ACL_ID_PUBLIC &&
 		outbox_owner_execute("SELECT 1 FROM pg_catalog.pg_proc p"
-							 " WHERE p.proname OPERATOR(pg_catalog.=) 'create_event_type'"
+							 " WHERE p.proname OPERATOR(pg_catalog.=) $2::pg_catalog.name"
 							 " AND p.pronamespace OPERATOR(pg_catalog.=)"
 							 " 'outbox'::pg_catalog.regnamespace"
 							 " AND pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE')",
-							 1, types, values, NULL) > 0;
+							 2, types, values, NULL) > 0;
 }
 
 void
@@ -83,11 +88,15 @@ outbox_access_sync(Oid role)
 	const char *target = grant_target(role);
 	bool		owner;
 	bool		emitter;
+	bool		creator;		/* keeps the door to the schema */
+	bool		reader;			/* keeps the views, by grant_registry() */
 
 	if (target == NULL || (OidIsValid(role) && superuser_arg(role)))
 		return;
 	owner = has_event_types(role, true);
 	emitter = owner || has_event_types(role, false);
+	creator = may_execute(role, "create_event_type");
+	reader = may_execute(role, "registry_version");
 	if (emitter)
 	{
 		outbox_owner_command("GRANT USAGE ON SCHEMA outbox TO %s", target);
@@ -105,14 +114,22 @@ outbox_access_sync(Oid role)
 							 target);
 		outbox_owner_command("REVOKE SELECT ON outbox.event_types FROM %s",
 							 target);
-		if (!may_create_types(role))
+		if (!creator && !reader)
 			outbox_owner_command("REVOKE USAGE ON SCHEMA outbox FROM %s",
 								 target);
 	}
 	if (owner)
+	{
 		outbox_owner_command("GRANT EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " TO %s",
 							 target);
+		outbox_owner_command("GRANT SELECT ON " SCHEMA_VIEWS " TO %s", target);
+	}
 	else
+	{
 		outbox_owner_command("REVOKE EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " FROM %s",
 							 target);
+		if (!reader)
+			outbox_owner_command("REVOKE SELECT ON " SCHEMA_VIEWS " FROM %s",
+								 target);
+	}
 }

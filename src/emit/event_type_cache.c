@@ -156,16 +156,13 @@ static void
 read_schema(OutboxEventType *type)
 {
 	char	   *definition = outbox_catalog_schema(type->schema_id);
-	const char *utf8;
-	int			len;
 
 	if (definition == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("schema %u of event type \"%s\" is missing",
 						type->schema_id, type->name)));
-	utf8 = outbox_to_utf8(definition, strlen(definition), &len);
-	type->schema = outbox_avro_parse_or_error(utf8, len);
+	type->schema = outbox_avro_parse_or_error(definition, strlen(definition));
 }
 
 /* Build a whole entry in the current context, which becomes the entry's. */

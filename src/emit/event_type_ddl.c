@@ -48,7 +48,7 @@ typedef struct TypeDefinition
 	char	   *name;
 	int32		route_id;
 	int32		schema_id;
-	int32		old_schema_id;	/* before it is altered */
+	int32		old_schema_id;	/* under the subject as it was */
 	char	   *schema;			/* rendered, server encoding */
 	Oid			row_type;
 	char	   *topic;
@@ -224,11 +224,8 @@ topic_of_subject(const TypeDefinition *def)
 static void
 register_schema(TypeDefinition *def, Oid role)
 {
-	OutboxSchemaRequest request = {
-		.definition = def->schema,
-		.role = role,
-		.current = def->old_schema_id
-	};
+	OutboxSchemaRequest request = {.definition = def->schema, .role = role};
+	const char *old_subject = def->subject;
 
 	def->subject = NULL;
 	if (def->schema == NULL)
@@ -242,6 +239,12 @@ register_schema(TypeDefinition *def, Oid role)
 									   topic_of_subject(def), def->schema);
 	if (def->compatibility != NULL)
 		outbox_subject_set_level(def->subject, def->compatibility, role);
+	if (old_subject != NULL && strcmp(old_subject, def->subject) == 0)
+	{
+		if (def->schema_id != 0)	/* nothing new */
+			return;
+		request.current = def->old_schema_id;
+	}
 	request.subject = def->subject;
 	def->schema_id = outbox_schema_register(&request);
 }

@@ -11,21 +11,22 @@
  */
 #include "postgres.h"
 
+#include "avro/compat.h"
 #include "schema/schema.h"
 #include "utils/guc.h"
 
 static const struct config_enum_entry level_options[] = {
-	{"NONE", 0, false},
-	{"BACKWARD", 1, false},
-	{"BACKWARD_TRANSITIVE", 2, false},
-	{"FORWARD", 3, false},
-	{"FORWARD_TRANSITIVE", 4, false},
-	{"FULL", 5, false},
-	{"FULL_TRANSITIVE", 6, false},
+	{"NONE", OUTBOX_COMPAT_NONE, false},
+	{"BACKWARD", OUTBOX_COMPAT_BACKWARD, false},
+	{"BACKWARD_TRANSITIVE", OUTBOX_COMPAT_BACKWARD_TRANSITIVE, false},
+	{"FORWARD", OUTBOX_COMPAT_FORWARD, false},
+	{"FORWARD_TRANSITIVE", OUTBOX_COMPAT_FORWARD_TRANSITIVE, false},
+	{"FULL", OUTBOX_COMPAT_FULL, false},
+	{"FULL_TRANSITIVE", OUTBOX_COMPAT_FULL_TRANSITIVE, false},
 	{NULL, 0, false}
 };
 
-int			outbox_compatibility = 1;
+int			outbox_compatibility = OUTBOX_COMPAT_BACKWARD;
 bool		outbox_allow_incompatible_schema = false;
 
 void
@@ -34,7 +35,8 @@ outbox_schema_init(void)
 	DefineCustomEnumVariable("outbox.compatibility",
 							 "Compatibility level of subjects that have none of their own.",
 							 "A schema that breaks the level of its subject is refused.",
-							 &outbox_compatibility, 1, level_options,
+							 &outbox_compatibility, OUTBOX_COMPAT_BACKWARD,
+							 level_options,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("outbox.allow_incompatible_schema",
 							 "Accept schemas that break the level of their subject.",

@@ -7,14 +7,19 @@
  * row lock (version.c): a crash or an abort leaves neither schema nor version,
  * and no other session can add one in between check and insert.
  *
- * Going back to a schema the subject had before is a change like any other and
- * is checked, but makes no version: within a subject a schema has one.  Owns
- * no state.
+ * The new schema is held against the subject's versions at its level, and also
+ * against what the event type writes now, where that is another one.  Going
+ * back to a schema the subject had before is a change like any other and is
+ * checked, but makes no version: within a subject a schema has one.
+ *
+ * Joining a subject, even with the schema it has, takes the right to change it:
+ * otherwise the newcomer could keep its owner from changing it.  Owns no state.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "schema/check.h"
 #include "schema/errors.h"
 #include "schema/schema.h"
 #include "schema/store.h"
@@ -36,9 +41,54 @@ check_right(const OutboxSchemaRequest *request)
 	if (!outbox_subject_may_change(request->subject, request->role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of the event types of subject \"%s\" to add a version",
+				 errmsg("must be owner of the event types of subject \"%s\"",
 						request->subject),
 				 errhint("Use another topic or another subject name strategy.")));
+}
+
+/* Violations of the new schema against one base, NULL when there is none. */
+static OutboxCompatViolations *
+violations(const char *definition, const OutboxCheckBase *base,
+		   OutboxCompatLevel level)
+{
+	OutboxCompatViolations *list;
+
+	list = outbox_compat_check(outbox_schema_parse(definition), base->schemas,
+							   base->count, level);
+	return list->count > 0 ? list : NULL;
+}
+
+OutboxCompatViolations *
+outbox_schema_violations(const OutboxSchemaRequest *request,
+						 const OutboxSubjectState *subject,
+						 OutboxCheckBase *base)
+{
+	OutboxCompatLevel level = outbox_check_level(subject->level);
+	OutboxCompatViolations *list;
+
+	outbox_check_base_all(subject->name, base);
+	list = violations(request->definition, base, level);
+	if (list != NULL || request->current == 0 ||
+		request->current == subject->latest_schema)
+		return list;
+	outbox_check_base_one(request->current, 0, base);
+	return violations(request->definition, base, level);
+}
+
+static void
+check_level(const OutboxSchemaRequest *request,
+			const OutboxSubjectState *subject)
+{
+	OutboxCheckBase base;
+	OutboxCompatViolations *list;
+
+	if (outbox_allow_incompatible_schema &&
+		outbox_subject_may_change(request->subject, request->role))
+		return;
+	list = outbox_schema_violations(request, subject, &base);
+	if (list != NULL)
+		outbox_check_throw(subject->name, outbox_check_level(subject->level),
+						   &base, list);
 }
 
 uint32
@@ -50,10 +100,13 @@ outbox_schema_register(const OutboxSchemaRequest *request)
 
 	outbox_subject_open(request->subject, request->role, &subject);
 	id = outbox_store_find(&text);
+	if (!request->by_ddl &&
+		(request->current == 0 || subject.latest_schema != id))
+		check_right(request);
 	if (id != 0 && subject.latest_schema == id)
 		return id;
 	check_mode(&subject);
-	check_right(request);
+	check_level(request, &subject);
 	if (id == 0)
 		id = outbox_store_add(&text, request->role, 0);
 	if (outbox_version_find(&subject, id) == 0)

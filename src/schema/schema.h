@@ -74,13 +74,16 @@ typedef struct OutboxSchemaRequest
 	const char *subject;
 	const char *definition;		/* rendered */
 	Oid			role;			/* who wants it */
-	uint32		current;		/* id the event type has now, 0 = none */
+	uint32		current;		/* id the event type writes now under this
+								 * subject, 0 = none */
+	bool		by_ddl;			/* the row type has changed: no right to the
+								 * subject is needed, but for the override */
 } OutboxSchemaRequest;
 
 /*
- * The id of this schema under this subject.  A schema the subject has as its
- * latest version is found; anything else must be compatible at the subject's
- * level (or role may change the subject and has set
+ * The id of this schema under this subject, which role must have the right to
+ * change.  A schema the subject has as its latest version is found; anything
+ * else must be compatible at the subject's level (or the role has set
  * outbox.allow_incompatible_schema), and becomes the next version when the
  * subject does not have it.  Error OUTBOX_ERRCODE_INCOMPATIBLE_SCHEMA
  * otherwise, with rule, path and hint.

@@ -17,6 +17,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "schema/check.h"
 #include "schema/errors.h"
 #include "schema/schema.h"
 #include "schema/store.h"
@@ -102,25 +103,6 @@ outbox_subject_may_change(const char *subject, Oid role)
 }
 
 static void
-check_level(const char *level)
-{
-	static const char *const levels[] = {
-		"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD",
-		"FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"
-	};
-
-	for (int i = 0; i < lengthof(levels); i++)
-	{
-		if (strcmp(level, levels[i]) == 0)
-			return;
-	}
-	ereport(ERROR,
-			(errcode(OUTBOX_ERRCODE_INVALID_LEVEL),
-			 errmsg("invalid compatibility level \"%s\"", level),
-			 errhint("Use NONE, BACKWARD, FORWARD, FULL or one of the last three with _TRANSITIVE.")));
-}
-
-static void
 throw_not_owner(const char *subject)
 {
 	ereport(ERROR,
@@ -137,7 +119,7 @@ outbox_subject_set_level(const char *subject, const char *level, Oid role)
 	Datum		values[2];
 
 	if (level != NULL)
-		check_level(level);
+		level = outbox_compat_level_name(outbox_check_level(level));
 	outbox_subject_open(subject, role, &state);
 	if (!outbox_subject_may_change(subject, role))
 		throw_not_owner(subject);

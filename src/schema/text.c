@@ -26,9 +26,7 @@
 OutboxAvroSchema *
 outbox_schema_parse(const char *schema)
 {
-	const char *utf8 = pg_server_to_any(schema, strlen(schema), PG_UTF8);
-
-	return outbox_avro_parse_or_error(utf8, strlen(utf8));
+	return outbox_avro_parse_or_error(schema, strlen(schema));
 }
 
 static char *
