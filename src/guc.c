@@ -30,6 +30,13 @@ int			outbox_max_kafka_txn_events = 500000;
 int			outbox_scanner_memory = 32 * 1024;
 int			outbox_heartbeat_interval = 5000;
 int			outbox_retry_max = 4000;
+char	   *outbox_schema_registry_url = NULL;
+char	   *outbox_schema_registry_name = NULL;
+char	   *outbox_registry_context = NULL;
+bool		outbox_registry_auto_register = true;
+bool		outbox_registry_use_latest = false;
+bool		outbox_registry_normalize = false;
+bool		outbox_registry_keep_ids = false;
 bool		outbox_create_topics = true;
 int			outbox_topic_partitions = -1;
 int			outbox_topic_replication_factor = -1;
@@ -97,6 +104,60 @@ define_link_settings(void)
 			   &outbox_topic_replication_factor, -1, -1, 100, 0);
 }
 
+/* Letters, digits, and what does not end a context within a subject. */
+static bool
+check_context(char **value, void **extra, GucSource source)
+{
+	size_t		len = strlen(*value);
+
+	if (len <= 100 &&
+		strspn(*value, "abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == len)
+		return true;
+	GUC_check_errdetail("A context has at most 100 letters, digits, and characters of \"_-.\".");
+	return false;
+}
+
+static void
+define_bool(const char *name, const char *what, const char *more,
+			bool *var, bool boot)
+{
+	DefineCustomBoolVariable(name, what, more, var, boot, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+}
+
+static void
+define_registry_settings(void)
+{
+	define_string("outbox.schema_registry_url",
+				  "External schema registries to use, comma-separated.",
+				  "Servers of one registry, tried in turn.  Empty: the built-in one.",
+				  &outbox_schema_registry_url, "");
+	define_string("outbox.schema_registry_name",
+				  "Name under which ids of the external schema registry are kept.",
+				  "Empty: its first address.",
+				  &outbox_schema_registry_name, "");
+	DefineCustomStringVariable("outbox.registry_context",
+							   "Context of our subjects in the external schema registry.",
+							   "Empty: the default one.",
+							   &outbox_registry_context, "", PGC_SIGHUP, 0,
+							   check_context, NULL, NULL);
+	define_bool("outbox.registry_auto_register",
+				"Register schemas that the external schema registry does not have.",
+				NULL, &outbox_registry_auto_register, true);
+	define_bool("outbox.registry_use_latest",
+				"Use the latest version of a subject in the external schema registry.",
+				"Only if it describes the same values.",
+				&outbox_registry_use_latest, false);
+	define_bool("outbox.registry_normalize",
+				"Have the external schema registry normalize schemas.",
+				NULL, &outbox_registry_normalize, false);
+	define_bool("outbox.registry_keep_ids",
+				"Register schemas in the external schema registry under their own ids.",
+				"The registry must have the mode IMPORT.",
+				&outbox_registry_keep_ids, false);
+}
+
 static void
 define_relay_settings(void)
 {
@@ -134,5 +195,6 @@ outbox_guc_init(void)
 								NULL, &outbox_max_databases, 8, 1, 1000,
 								PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	define_link_settings();
+	define_registry_settings();
 	define_relay_settings();
 }

@@ -27,6 +27,13 @@ extern int	outbox_max_kafka_txn_events;	/* hard limit: larger is split */
 extern int	outbox_scanner_memory;	/* kB */
 extern int	outbox_heartbeat_interval;	/* ms */
 extern int	outbox_retry_max;		/* ms, ceiling of the back-off */
+extern char *outbox_schema_registry_url;	/* empty = built-in */
+extern char *outbox_schema_registry_name;	/* empty = the first address */
+extern char *outbox_registry_context;	/* empty = none */
+extern bool outbox_registry_auto_register;
+extern bool outbox_registry_use_latest;
+extern bool outbox_registry_normalize;
+extern bool outbox_registry_keep_ids;
 extern bool outbox_create_topics;
 extern int	outbox_topic_partitions;	/* -1 = the broker's default */
 extern int	outbox_topic_replication_factor;	/* the same */

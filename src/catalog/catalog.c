@@ -71,7 +71,8 @@ typedef struct KnownRelation
 
 static KnownRelation known_relations[] = {
 	{"instance"}, {"secret"}, {"schema"}, {"route"},
-	{"event_type_def"}, {"event_type_grant"}, {"attached_table"}
+	{"event_type_def"}, {"event_type_grant"}, {"attached_table"},
+	{"registry_id"}
 };
 
 static uint64 generation = 1;

@@ -86,6 +86,11 @@ outbox_registry_read_error(const char *body, size_t len,
 		value = (int) json_integer_value(code);
 	snprintf(message, size, "%s", text == NULL ? "" : text);
 	outbox_clean_line(message);
+
+	/* may be cut anywhere later, and is shown in any encoding */
+	for (char *p = message; *p != '\0'; p++)
+		if ((unsigned char) *p >= 0x80)
+			*p = '?';
 	json_decref(json);
 	return value;
 }

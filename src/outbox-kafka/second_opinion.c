@@ -66,6 +66,26 @@ compare_record(const OutboxAvroSchema *ours, const avro_schema_t theirs)
 	return wrong;
 }
 
+/*
+ * avro-c lets jansson refuse the escape of a zero byte, which a default of
+ * type bytes may well hold.  It looks at no default, so another one will do.
+ */
+static char *
+without_zero_escapes(const char *schema, size_t len)
+{
+	char	   *copy = pnstrdup(schema, len);
+
+	for (char *p = copy; *p != '\0'; p++)
+	{
+		if (*p != '\\' || p[1] == '\0')
+			continue;
+		p++;					/* what is escaped is no escape itself */
+		if (strncmp(p, "u0000", 5) == 0)
+			p[4] = '1';
+	}
+	return copy;
+}
+
 bool
 outbox_second_opinion(const char *schema, size_t len, char *why, size_t size)
 {
@@ -73,13 +93,18 @@ outbox_second_opinion(const char *schema, size_t len, char *why, size_t size)
 	OutboxAvroSchema *ours = outbox_avro_parse(schema, len, &error);
 	avro_schema_t theirs = NULL;
 	const char *wrong = NULL;
+	char	   *copy;
+	bool		failed;
 
 	if (ours == NULL)
 	{
 		snprintf(why, size, "%s at %s", error.message, error.path);
 		return false;
 	}
-	if (avro_schema_from_json_length(schema, len, &theirs) != 0)
+	copy = without_zero_escapes(schema, len);
+	failed = avro_schema_from_json_length(copy, strlen(copy), &theirs) != 0;
+	pfree(copy);
+	if (failed)
 	{
 		snprintf(why, size, "%s", avro_strerror());
 		outbox_clean_line(why);

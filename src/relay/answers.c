@@ -204,6 +204,9 @@ outbox_relay_frame(void *arg, OutboxFrameType type, OutboxCursor *body)
 		case OUTBOX_FRAME_STATUS:
 			take_status(relay, body);
 			break;
+		case OUTBOX_FRAME_REGISTERED:
+			outbox_schemas_answered(relay, body);
+			break;
 		case OUTBOX_FRAME_POSITION:
 			take_position(relay, body);
 			relay->answer = type;

@@ -184,7 +184,9 @@ load_instance(OutboxRelay *relay)
 static char *
 link_settings(void)
 {
-	return psprintf("%s\n%s\n%s\n%s\n%d\n%d", outbox_bootstrap_servers,
+	return psprintf("%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d\n%d",
+					outbox_bootstrap_servers, outbox_schema_registry_url,
+					outbox_schema_registry_name, outbox_registry_context,
 					outbox_kafka_config_file, outbox_kafka_program,
 					outbox_host_identity, outbox_delivery, outbox_ring_size);
 }

@@ -63,7 +63,8 @@ begin_data_frame(OutboxRelay *relay)
 /* Append one event in the form of frame.h. */
 static void
 append_event(OutboxRelay *relay, const OutboxRouteEntry *route,
-			 uint32 topic, const OutboxWalMessage *msg, int64 commit_ms)
+			 uint32 topic, uint32 wire_id, const OutboxWalMessage *msg,
+			 int64 commit_ms)
 {
 	StringInfo	data = &relay->data;
 	int			prefix = route->framed && msg->payload != NULL ?
@@ -88,7 +89,7 @@ append_event(OutboxRelay *relay, const OutboxRouteEntry *route,
 		outbox_put_u32(data, prefix + msg->payload_len);
 	if (prefix > 0)
 	{
-		uint32		id = pg_hton32(msg->schema_id);
+		uint32		id = pg_hton32(wire_id);
 
 		appendStringInfoChar(data, '\0');
 		appendBinaryStringInfo(data, (char *) &id, sizeof(id));
@@ -231,7 +232,8 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 	OutboxRelay *relay = (OutboxRelay *) sink;
 	OutboxWalMessage msg;
 	OutboxRouteEntry *route;
-	uint32		topic;
+	uint32		topic,
+				wire_id = 0;
 
 	if (!authentic(relay, txn, data, len))
 	{
@@ -253,6 +255,8 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X names route %u, which is not in outbox.route",
 							LSN_FORMAT_ARGS(lsn), msg.route_id);
+	if (route->framed && msg.payload != NULL)
+		wire_id = outbox_schemas_wire_id(relay, route, &msg);
 
 	if ((relay->part > 0 && relay->in_part >= outbox_max_kafka_txn_events) ||
 		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
@@ -264,7 +268,7 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X names no topic",
 							LSN_FORMAT_ARGS(lsn));
-	append_event(relay, route, topic, &msg,
+	append_event(relay, route, topic, wire_id, &msg,
 				 txn->commit_time / 1000 +
 				 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000);
 	count_event(relay, topic, &msg);

@@ -174,6 +174,7 @@ typedef struct OutboxRouteEntry
 	uint32		topic_index;	/* of the route's own topic; OUTBOX_NO_TOPIC
 								 * when every message names its own */
 	const char *event_type;		/* name, for messages */
+	const char *subject;		/* of its schemas, NULL = none */
 } OutboxRouteEntry;
 
 /* NULL when there is no such route. */
@@ -193,5 +194,16 @@ extern void outbox_takeover(OutboxRelay *relay);
 /* launcher.c */
 extern PGDLLEXPORT void outbox_launcher_main(Datum arg);
 extern void outbox_launcher_register(void);
+
+/* schemas.c */
+
+/*
+ * The id that goes in front of a framed value.  With an external schema
+ * registry it may wait for that, for as long as it takes.
+ */
+extern uint32 outbox_schemas_wire_id(OutboxRelay *relay,
+									 const OutboxRouteEntry *route,
+									 const OutboxWalMessage *msg);
+extern void outbox_schemas_answered(OutboxRelay *relay, OutboxCursor *body);
 
 #endif							/* OUTBOX_RELAY_H */

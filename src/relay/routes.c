@@ -133,6 +133,8 @@ outbox_routes_find(uint32 route_id)
 		entry->partitions = route.partitions;
 		entry->event_type = MemoryContextStrdup(TopMemoryContext,
 												route.event_type);
+		entry->subject = route.subject == NULL ? NULL :
+			MemoryContextStrdup(TopMemoryContext, route.subject);
 		entry->topic_index = strstr(route.topic, "${") != NULL ?
 			OUTBOX_NO_TOPIC :
 			outbox_routes_topic(route.topic, strlen(route.topic),

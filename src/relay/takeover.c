@@ -101,11 +101,16 @@ say_hello(OutboxRelay *relay)
 	outbox_put_cstring(out, psprintf("outbox.position.%s", id));
 	outbox_put_cstring(out, outbox_kafka_config_file[0] != '\0' ?
 					   outbox_kafka_config_file : NULL);
-	outbox_put_u32(out, 2);
+	outbox_put_u32(out, outbox_schema_registry_url[0] != '\0' ? 3 : 2);
 	outbox_put_cstring(out, "bootstrap.servers");
 	outbox_put_cstring(out, outbox_bootstrap_servers);
 	outbox_put_cstring(out, "client.id");
 	outbox_put_cstring(out, psprintf("outbox-%s", id));
+	if (outbox_schema_registry_url[0] != '\0')
+	{
+		outbox_put_cstring(out, "schema.registry.url");
+		outbox_put_cstring(out, outbox_schema_registry_url);
+	}
 	ask(relay, OUTBOX_FRAME_HELLO_OK);
 
 	(void) outbox_routes_position_topic(psprintf("outbox.position.%s", id));

@@ -34,9 +34,10 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
 static const char *const state_names[] = {
 	"stopped", "starting", "connecting", "taking_over", "streaming",
-	"waiting_for_standby", "paused", "kafka_unavailable", "misconfigured",
-	"blocked", "position_unreadable", "other_instance", "diverged", "gap",
-	"kafka_lost", "clone", "fenced"
+	"waiting_for_standby", "paused", "kafka_unavailable",
+	"registry_unavailable", "registry_changed", "misconfigured", "blocked",
+	"position_unreadable", "other_instance", "diverged", "gap", "kafka_lost",
+	"clone", "fenced"
 };
 
 static Size

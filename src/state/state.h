@@ -36,6 +36,9 @@ typedef enum OutboxRelayState
 	OUTBOX_STATE_WAITING_FOR_STANDBY,	/* gate: standby has not flushed */
 	OUTBOX_STATE_PAUSED,		/* outbox.pause() */
 	OUTBOX_STATE_KAFKA_UNAVAILABLE, /* retried with back-off */
+	OUTBOX_STATE_REGISTRY_UNAVAILABLE,	/* the same for a schema without an id */
+	OUTBOX_STATE_REGISTRY_CHANGED,	/* an id that was published means
+									 * something else there; retried */
 	OUTBOX_STATE_MISCONFIGURED, /* retried with back-off; a person must act */
 	OUTBOX_STATE_BLOCKED,		/* one event cannot go; retried with back-off */
 	/* the rest wait for outbox.adopt() or outbox.restart() */

@@ -189,7 +189,10 @@ sub consume
 	if ($node)
 	{
 		append_to_file($schemas, $node->safe_psql($opt{db} // 'postgres',
-				'SELECT json_object_agg(id, definition) FROM outbox.schema'));
+				'SELECT json_object_agg(id, definition) FROM ('
+				  . 'SELECT r.external_id AS id, s.definition FROM outbox.registry_id r'
+				  . ' JOIN outbox.schema s ON s.id = r.schema_id'
+				  . ' UNION ALL SELECT id, definition FROM outbox.schema) s'));
 		push @cmd, '--schemas', $schemas;
 	}
 	push @cmd, '--uncommitted' if $opt{uncommitted};

@@ -216,6 +216,7 @@ test_opinion(void)
 {
 	static const char *const good[] = {
 		"\"string\"",
+		RECORD("{\"name\":\"z\",\"doc\":\"\\\\u0000\",\"type\":\"bytes\",\"default\":\"\\u0000\\u00ff\"}"),
 		RECORD(""),
 		RECORD("{\"name\":\"n\",\"type\":[\"null\",\"R\"],\"default\":null}"),
 		RECORD("{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"],\"default\":\"A\"}},"
