@@ -215,10 +215,10 @@ class Test:
                 raw = b"" if text == "-" else bytes.fromhex(text)
                 values += 1
                 why = fastavro_fails(plain(reader), plain(writer), raw)
-                if why and re.search(r"'name': '([\w.]+)'.* is not \1$", why):
-                    lost += 1		# a recursive type cannot be written out
-                elif why and not fastavro_fails(written_out(plain(reader)), written_out(plain(writer)), raw):
+                if why and not fastavro_fails(written_out(plain(reader)), written_out(plain(writer)), raw):
                     known += 1
+                elif why and re.search(r"'name': '([\w.]+)'.* is not \1$", why):
+                    lost += 1		# a recursive type cannot be written out
                 elif why:
                     errors.append(f"{why}\nreader {json.dumps(reader)}\nwriter {json.dumps(writer)}\n{text}")
                     break
