@@ -1,7 +1,7 @@
-# outbox: PostgreSQL extension (PGXS) and the program outbox-kafka.
+# outbox: PostgreSQL extension (PGXS) and the programs outbox-kafka, outbox-http.
 #
-#	make				build both
-#	make install		install both into the server that PG_CONFIG names
+#	make				build all
+#	make install		install all into the server that PG_CONFIG names
 #
 # base/, record/ and the core of avro/ are built twice: for the server, and
 # with FRONTEND for the programs.  Files named pg_*.c are the server's alone.
@@ -27,6 +27,10 @@ KAFKA_SRC = $(wildcard src/base/*.c src/record/*.c src/outbox-kafka/*.c) \
 	$(filter-out src/avro/pg_%,$(wildcard src/avro/*.c))
 KAFKA_OBJS = $(patsubst src/%.c,build/obj/%.o,$(KAFKA_SRC))
 
+HTTP_PROGRAM = build/outbox-http
+HTTP_SRC = $(wildcard src/base/*.c src/outbox-http/*.c)
+HTTP_OBJS = $(patsubst src/%.c,build/obj/%.o,$(HTTP_SRC))
+
 EXTRA_CLEAN = build $(DATA_built)
 
 # No JIT bitcode: nothing here is worth inlining into expressions.
@@ -36,7 +40,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-all: $(KAFKA_PROGRAM)
+all: $(KAFKA_PROGRAM) $(HTTP_PROGRAM)
 
 $(DATA_built): $(SQL_PARTS) outbox.control
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION outbox" to load this file. \quit'; \
@@ -45,27 +49,33 @@ $(DATA_built): $(SQL_PARTS) outbox.control
 # Header dependencies, for both worlds (PGXS tracks them only on request).
 HEADERS = $(wildcard src/*.h src/*/*.h)
 $(OBJS): $(HEADERS)
-$(KAFKA_OBJS): $(HEADERS)
+$(KAFKA_OBJS) $(HTTP_OBJS): $(HEADERS)
 
 PROGRAM_CFLAGS = $(filter-out -flto% -ffat-lto-objects,$(CFLAGS)) $(OUTBOX_CFLAGS) -pthread
 build/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(PROGRAM_CFLAGS) -DFRONTEND -D_GNU_SOURCE -Isrc -I$(shell $(PG_CONFIG) --includedir-server) \
-		$(shell pkg-config --cflags rdkafka libcurl) -c -o $@ $<
+		$(shell pkg-config --cflags rdkafka libcurl libmicrohttpd libpq) -c -o $@ $<
 
 $(KAFKA_PROGRAM): $(KAFKA_OBJS)
 	$(CC) $(PROGRAM_CFLAGS) -o $@ $(KAFKA_OBJS) \
 		-L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport \
 		$(shell pkg-config --libs rdkafka libcurl) -lavro -ljansson -lcrypto -lm
 
+$(HTTP_PROGRAM): $(HTTP_OBJS)
+	$(CC) $(PROGRAM_CFLAGS) -o $@ $(HTTP_OBJS) \
+		-L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport \
+		$(shell pkg-config --libs libmicrohttpd libpq) -ljansson -lcrypto -lm
+
 # install(1) unlinks first: a copy onto a mapped file would crash its users.
 install: install-program
-install-program: $(KAFKA_PROGRAM)
+install-program: $(KAFKA_PROGRAM) $(HTTP_PROGRAM)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(KAFKA_PROGRAM) '$(DESTDIR)$(bindir)/outbox-kafka'
+	$(INSTALL_PROGRAM) $(HTTP_PROGRAM) '$(DESTDIR)$(bindir)/outbox-http'
 
 uninstall: uninstall-program
 uninstall-program:
-	rm -f '$(DESTDIR)$(bindir)/outbox-kafka'
+	rm -f '$(DESTDIR)$(bindir)/outbox-kafka' '$(DESTDIR)$(bindir)/outbox-http'
 
 .PHONY: install-program uninstall-program

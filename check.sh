@@ -13,6 +13,7 @@
 #	isolation	races between sessions (test/isolation/specs)
 #	avro		the encoder against avro-c and fastavro (test/avro)
 #	kafka		outbox-kafka alone against a real broker (test/kafka)
+#	http		outbox-http, its API beside a real registry's (test/http)
 #	tap		the whole thing against a real broker (test/t)
 #
 # Packages are installed first if any is missing (test/support/setup).  Works
@@ -31,7 +32,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$root/test/support/lib.sh"
 run=$work/run/check
 
-all_parts="lint unit regress isolation avro kafka tap"
+all_parts="lint unit regress isolation avro kafka http tap"
 file_limit=${OUTBOX_TEST_LIMIT:-900}
 passed=0 failed=0 skipped=0 bad=()
 
@@ -138,6 +139,7 @@ part_lint() { folder lint; }
 part_unit() { folder unit; }
 part_avro() { shared_server; as_user "$bin/psql" -Xqc 'CREATE EXTENSION IF NOT EXISTS outbox' postgres; folder avro; }
 part_kafka() { shared_broker; folder kafka; }
+part_http() { folder http; }
 
 part_tap() {
 	local f name dir

@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "relay/http.h"
 #include "relay/relay.h"
 #include "schema/schema.h"
 #include "state/state.h"
@@ -31,6 +32,7 @@ _PG_init(void)
 	outbox_guc_init();
 	outbox_schema_init();
 	outbox_emit_init();
+	outbox_http_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		outbox_state_init();

@@ -11,7 +11,8 @@
  *
  * When two ids are not enough, because the broker is slow to write markers, an
  * early batch is late by 20 ms, and so are all behind it.  So ids rest a little
- * after a commit, see rest.h.
+ * after a commit, as long as experience says: a batch that was put off makes
+ * the rest longer by REST_STEP, one that was not, shorter by REST_DECAY.
  *
  * What is left when the process dies just here:
  *
@@ -38,7 +39,6 @@
 #include "outbox-kafka/session.h"
 
 #include "outbox-kafka/report.h"
-#include "outbox-kafka/rest.h"
 #include "outbox-kafka/topics.h"
 
 #include <syslog.h>
@@ -46,6 +46,12 @@
 #define COMMIT_SLICE	250		/* ms */
 #define COMMIT_GRACE	3000	/* beyond the transaction timeout */
 #define INIT_TIMEOUT	10000
+
+/* The rest of an id between transactions, us. */
+#define REST_STEP		500
+#define REST_DECAY		5
+#define LONGEST_REST	10000
+#define SMALL_BATCH		1000	/* events; all of it is produced at once */
 
 typedef struct CommitJob
 {
@@ -181,12 +187,17 @@ commit_run(OutboxJob *job)
 
 static void revive(OutboxSession *session, OutboxProducer *producer);
 
-/* Learn how long an id must rest after its commit. */
+/*
+ * Learn how long an id must rest after its commit.  More than REST_STEP /
+ * REST_DECAY events that are in time make up for one that is 20 ms late.
+ */
 static void
 adapt_rest(OutboxSession *session, OutboxProducer *producer, uint32 events)
 {
-	session->rest_us = outbox_rest_next(session->rest_us, events,
-										producer->handle->came_early);
+	if (events < SMALL_BATCH && producer->handle->came_early)
+		session->rest_us = Min(session->rest_us + REST_STEP, LONGEST_REST);
+	else
+		session->rest_us = Max(session->rest_us - REST_DECAY, 0);
 	producer->rested_us = outbox_now_us() + session->rest_us;
 }
 

@@ -9,44 +9,26 @@
  *
  * A child that dies, hangs or speaks nonsense is an outcome unknown: the
  * caller gets an error, the process exits, and the exit callback here sees to
- * it that no child outlives its relay:
- *
- *	relay exits by itself	socket closed (child ends at once), then SIGKILL,
- *							then waitpid: a postmaster that is PID 1 must
- *							never reap a process that it does not know
- *	relay is killed -9		the kernel closes the socket and PDEATHSIG kills
- *							the child; the postmaster restarts everything
- *	relay dies between fork and exec
- *							the same: the copy has only the socket to read
- *
- * The child shares no memory with us (TRAPS 8): after fork it touches nothing
- * of PostgreSQL's, restores signals, closes descriptors, and execs.
+ * it that no child outlives its relay; see program.c for each way to die.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "compat.h"
 #include "guc.h"
-#include "compat.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port.h"
 #include "relay/child.h"
+#include "relay/program.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
-#define CHILD_FD		3			/* the socket's number in the child */
 #define READ_CHUNK		(64 * 1024)
 #define SOCKET_BUFFER	(1024 * 1024)
 
@@ -65,119 +47,33 @@ static struct
 	bool		unanswered;		/* no pong for it yet */
 }			child;
 
-/* Only async-signal-safe calls from here to exec. */
-static void
-become_child(pgsocket sock, const char *program)
-{
-	char	   *argv[] = {(char *) program, "publish", "--fd", "3", NULL};
-	struct sigaction action;
-	int			fd;
-
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = SIG_DFL;
-	for (int sig = 1; sig < NSIG; sig++)
-		(void) sigaction(sig, &action, NULL);
-	sigemptyset(&action.sa_mask);
-	(void) sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
-	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-
-	/* The postmaster signals process groups: ours is to end with the socket. */
-	(void) setpgid(0, 0);
-
-	/* Do not inherit the postmaster's protection from the OOM killer. */
-	fd = open("/proc/self/oom_score_adj", O_WRONLY);
-	if (fd >= 0)
-	{
-		(void) !write(fd, "0\n", 2);
-		close(fd);
-	}
-	fd = open("/dev/null", O_RDONLY);
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(sock, CHILD_FD) < 0 ||
-		fcntl(CHILD_FD, F_SETFD, 0) < 0)
-		_exit(127);
-	if (syscall(SYS_close_range, CHILD_FD + 1, ~0U, 0) != 0)
-	{
-		for (fd = CHILD_FD + 1; fd < 65536; fd++)
-			close(fd);
-	}
-	execv(program, argv);
-	_exit(127);
-}
-
 static void
 end_child(int code, Datum arg)
 {
 	pid_t		pid = child.pid;
-	int			status;
 
 	if (pid == 0)
 		return;
 	child.pid = 0;
-	close(child.sock);
-	kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		 /* try again */ ;
-}
-
-static void
-find_program(char *path)
-{
-	if (outbox_kafka_program[0] != '\0')
-		strlcpy(path, outbox_kafka_program, MAXPGPATH);
-	else
-	{
-		strlcpy(path, my_exec_path, MAXPGPATH);
-		get_parent_directory(path);
-		join_path_components(path, path, "outbox-kafka");
-	}
-	if (access(path, X_OK) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("could not execute program \"%s\": %m", path),
-				 errhint("Install outbox-kafka there or set outbox.kafka_program.")));
+	outbox_program_end(pid, child.sock);
 }
 
 pid_t
 outbox_child_start(OutboxFrameHandler handler, void *arg)
 {
 	char		program[MAXPGPATH];
+	char	   *argv[] = {program, "publish", "--fd", OUTBOX_PROGRAM_FD, NULL};
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	int			socks[2];
 	int			size = SOCKET_BUFFER;
-	sigset_t	all,
-				before;
-	pid_t		pid;
 
 	Assert(child.pid == 0);
-	find_program(program);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-				   socks) != 0)
-		ereport(ERROR,
-				(errcode_for_socket_access(),
-				 errmsg("could not create socket pair: %m")));
-	(void) setsockopt(socks[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-
-	/* No handler of ours may run in the copy. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
-	if (pid == 0)
-		become_child(socks[1], program);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	close(socks[1]);
-	if (pid < 0)
-	{
-		close(socks[0]);
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not fork outbox-kafka: %m")));
-	}
-
-	child.pid = pid;
-	child.sock = socks[0];
+	outbox_program_find(program, outbox_kafka_program, "outbox-kafka",
+						"outbox.kafka_program");
+	child.pid = outbox_program_start(argv, &child.sock);
+	on_proc_exit(end_child, 0);
+	(void) setsockopt(child.sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	child.handler = handler;
 	child.arg = arg;
-	on_proc_exit(end_child, 0);
 	initStringInfo(&child.out);
 	initStringInfo(&child.in);
 	child.events = outbox_compat_wait_event_set(3);
@@ -188,7 +84,7 @@ outbox_child_start(OutboxFrameHandler handler, void *arg)
 	AddWaitEventToSet(child.events, WL_SOCKET_READABLE, child.sock, NULL,
 					  NULL);
 	MemoryContextSwitchTo(old);
-	return pid;
+	return child.pid;
 }
 
 StringInfo
