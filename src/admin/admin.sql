@@ -68,14 +68,23 @@ BEGIN
 	SELECT * INTO r FROM outbox.relay_rows() x
 	WHERE x.datid = (SELECT d.oid FROM pg_database d
 							WHERE d.datname = current_database());
-	IF NOT FOUND THEN
+	IF r.datid IS NULL THEN
 		state := 'stopped';
 		reason := 'no relay is registered for this database';
+	END IF;
+	IF (r.datid IS NULL OR (r.pid IS NULL AND r.state = 'stopped'))
+		AND NOT EXISTS (SELECT FROM pg_stat_activity a
+						WHERE a.backend_type = 'outbox launcher') THEN
+		reason := 'the launcher is not running; if that lasts, raise max_worker_processes and restart the server';
+	END IF;
+	IF r.datid IS NULL THEN
 		RETURN;
 	END IF;
 	state := r.state;
 	state_since := r.state_since;
-	IF state = 'waiting_for_standby' THEN
+	IF reason IS NOT NULL THEN
+		NULL;
+	ELSIF state = 'waiting_for_standby' THEN
 		reason := 'a commit is not flushed by its synchronous standby yet';
 	ELSIF state NOT IN ('streaming', 'paused') THEN
 		reason := r.last_error;
@@ -127,6 +136,13 @@ END
 $$;
 REVOKE ALL ON FUNCTION outbox.resume() FROM PUBLIC;
 
+-- The refusing state that this database's relay left, to look again, and has
+-- not yet got over; null when there is none.
+CREATE FUNCTION outbox.refused_state() RETURNS text
+	LANGUAGE c VOLATILE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_refused_state';
+REVOKE ALL ON FUNCTION outbox.refused_state() FROM PUBLIC;
+
 -- Accept what a refusing state complains about, and go on publishing.
 CREATE FUNCTION outbox.adopt(reason text) RETURNS text
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -142,6 +158,10 @@ BEGIN
 			HINT = 'It is kept in outbox.instance beside the time of adoption.';
 	END IF;
 	SELECT s.state, s.reason INTO current, why FROM outbox.status() s;
+	-- After restart() or resume() a relay looks again, perhaps for long.
+	IF current IN ('stopped', 'starting', 'connecting', 'taking_over') THEN
+		current := coalesce(outbox.refused_state(), current);
+	END IF;
 	IF current NOT IN ('position_unreadable', 'other_instance', 'diverged',
 					   'gap', 'kafka_lost', 'clone', 'fenced') THEN
 		RAISE object_not_in_prerequisite_state USING

@@ -21,6 +21,7 @@
 #include "pgstat.h"
 #include "source/source.h"
 #include "state/state.h"
+#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
@@ -28,6 +29,7 @@
 PG_FUNCTION_INFO_V1(outbox_create_instance_slot);
 PG_FUNCTION_INFO_V1(outbox_notify_relay);
 PG_FUNCTION_INFO_V1(outbox_restart);
+PG_FUNCTION_INFO_V1(outbox_refused_state);
 PG_FUNCTION_INFO_V1(outbox_published_lsn);
 PG_FUNCTION_INFO_V1(outbox_wait_published);
 
@@ -141,6 +143,20 @@ outbox_restart(PG_FUNCTION_ARGS)
 	outbox_state_ask(entry, OUTBOX_ASK_RESTART);
 	outbox_state_wake_launcher();
 	PG_RETURN_VOID();
+}
+
+Datum
+outbox_refused_state(PG_FUNCTION_ARGS)
+{
+	OutboxRelayEntry *entry = my_entry();
+	OutboxRelayState refused;
+
+	SpinLockAcquire(&entry->mutex);
+	refused = entry->refused;
+	SpinLockRelease(&entry->mutex);
+	if (refused < OUTBOX_FIRST_REFUSING_STATE)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(outbox_state_name(refused)));
 }
 
 static XLogRecPtr

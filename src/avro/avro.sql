@@ -47,3 +47,14 @@ CREATE FUNCTION outbox.avro_schema(type regtype, name text DEFAULT NULL, namespa
 	AS 'MODULE_PATHNAME', 'outbox_avro_schema_sql';
 COMMENT ON FUNCTION outbox.avro_schema(regtype, text, text) IS
 	'Avro schema of a type or table, column comments as doc';
+
+-- Not strict: a null must not look like "no violation".
+CREATE FUNCTION outbox.check_compatibility(new text, old text[], level text DEFAULT 'BACKWARD',
+	OUT rule text, OUT path text, OUT reader text, OUT writer text, OUT message text,
+	OUT version integer, OUT direction text)
+	RETURNS SETOF record
+	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'outbox_check_compatibility_sql';
+COMMENT ON FUNCTION outbox.check_compatibility(text, text[], text) IS
+	'what stands against a new Avro schema after old ones (oldest first) at a compatibility level; no row: nothing';

@@ -43,22 +43,43 @@ typedef struct CompatWalk
 	CompatFrame *frames;
 } CompatWalk;
 
+/* The named types of a schema, by full name. */
+typedef struct CompatNames
+{
+	const AvroNode **nodes;
+	int			count;
+	int			space;
+	bool		aliases;		/* any of them has one */
+	bool		field_aliases;	/* any field of a record has one */
+} CompatNames;
+
 /* compat.c */
 extern OutboxCompatViolations *avro_compat_list(void);
 extern void avro_compat_violation(CompatWalk *w, const char *rule,
 								  const AvroPath *path, const char *reader,
-								  const char *writer, const char *fmt,...) pg_attribute_printf(6, 7);
+								  const char *writer, const char *fmt,...)
+			pg_attribute_printf(6, 7);
 
 /* compat_walk.c */
 extern void avro_compat_walk(CompatWalk *w);
 extern void avro_compat_nodes(CompatWalk *w, const AvroNode *reader,
 							  const AvroNode *writer, const AvroPath *path);
 
+/* ... whether this pair of records has been met */
+extern bool avro_compat_seen(const CompatWalk *w, const AvroNode *reader,
+							 const AvroNode *writer);
+
 /* compat_names.c */
 extern bool avro_compat_same_name(const AvroNode *reader,
 								  const AvroNode *writer);
 extern bool avro_compat_same_fullname(const AvroNode *reader,
 									  const AvroNode *writer);
+extern void avro_compat_collect(CompatNames *names,
+								const OutboxAvroSchema *schema);
+extern const AvroNode *avro_compat_find(const CompatNames *names,
+										const char *fullname);
+
+/* compat_alias.c */
 extern void avro_compat_aliases(CompatWalk *w);
 
 /* compat_record.c */

@@ -17,6 +17,9 @@ typedef struct Lookup
 	int			next;			/* fields mostly keep their order */
 	const AvroField **sorted;	/* made when that guess first fails */
 	int		   *claimed;		/* by writer's field: reader's, or -1 */
+	const char **aliases;		/* all of the reader's fields, sorted; made
+								 * when the first one counts */
+	int			alias_count;
 } Lookup;
 
 static int
@@ -93,6 +96,32 @@ find_source(Lookup *l, const AvroField *field, bool *by_alias)
 	return via >= 0 ? via : direct;
 }
 
+static int
+compare_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Is the name an alias of any field of the record? */
+static bool
+is_alias(Lookup *l, const AvroNode *reader, const char *name)
+{
+	if (l->aliases == NULL)
+	{
+		int			n = 0;
+
+		for (int i = 0; i < reader->field_count; i++)
+			n += reader->fields[i].alias_count;
+		l->aliases = palloc((n + 1) * sizeof(char *));
+		for (int i = 0; i < reader->field_count; i++)
+			for (int j = 0; j < reader->fields[i].alias_count; j++)
+				l->aliases[l->alias_count++] = reader->fields[i].aliases[j];
+		qsort(l->aliases, n, sizeof(char *), compare_text);
+	}
+	return bsearch(&name, l->aliases, l->alias_count, sizeof(char *),
+				   compare_text) != NULL;
+}
+
 static void
 ambiguous(CompatWalk *w, const AvroField *field, const AvroNode *writer,
 		  const AvroPath *path, const char *message)
@@ -133,6 +162,10 @@ compare_field(CompatWalk *w, Lookup *l, const AvroNode *reader, int i,
 						   reader->fields[l->claimed[source]].name,
 						   field->name, writer->fields[source].name));
 	l->claimed[source] = i;
+	/* Java's reader renames the writer's fields twice over */
+	if (by_alias && is_alias(l, reader, field->name))
+		ambiguous(w, field, writer, path,
+				  "the field is found by alias, and its name is the alias of another");
 	/* Java's reader looks up a record's field aliases by its full name */
 	if (by_alias && !avro_compat_same_fullname(reader, writer))
 		avro_compat_violation(w, OUTBOX_COMPAT_NAMESPACE_MISMATCH, path,
@@ -161,5 +194,7 @@ avro_compat_fields(CompatWalk *w, const AvroNode *reader,
 	}
 	if (l.sorted != NULL)
 		pfree(l.sorted);
+	if (l.aliases != NULL)
+		pfree(l.aliases);
 	pfree(l.claimed);
 }

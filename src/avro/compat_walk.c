@@ -43,6 +43,29 @@ insert_key(uint64 *seen, uint32 size, uint64 key)
 	return true;
 }
 
+static uint64
+pair_key(const AvroNode *reader, const AvroNode *writer)
+{
+	return (uint64) (uint32) (reader->id + 1) << 32 |
+		(uint32) (writer->id + 1);
+}
+
+bool
+avro_compat_seen(const CompatWalk *w, const AvroNode *reader,
+				 const AvroNode *writer)
+{
+	uint64		key = pair_key(reader, writer);
+	uint32		at;
+
+	if (w->seen_size == 0)
+		return false;
+	at = hash_pair(key) & (w->seen_size - 1);
+	for (; w->seen[at] != 0; at = (at + 1) & (w->seen_size - 1))
+		if (w->seen[at] == key)
+			return true;
+	return false;
+}
+
 static void
 grow(CompatWalk *w)
 {
@@ -78,8 +101,7 @@ static void
 enqueue(CompatWalk *w, const AvroNode *reader, const AvroNode *writer,
 		const AvroPath *path)
 {
-	uint64		key = (uint64) (uint32) (reader->id + 1) << 32 |
-		(uint32) (writer->id + 1);
+	uint64		key = pair_key(reader, writer);
 
 	if (w->queued * 2 >= w->seen_size)
 		grow(w);
@@ -372,7 +394,6 @@ avro_compat_walk(CompatWalk *w)
 	static const AvroPath root = {0};
 
 	w->base = &root;
-	avro_compat_aliases(w);
 	avro_compat_nodes(w, w->reader->root, w->writer->root, &root);
 	for (int i = 0; i < w->queued && !w->list->cut; i++)
 	{
@@ -382,6 +403,7 @@ avro_compat_walk(CompatWalk *w)
 		w->base = pair.path;
 		avro_compat_fields(w, pair.reader, pair.writer, pair.path);
 	}
+	avro_compat_aliases(w);
 	while (w->frames != NULL)
 	{
 		CompatFrame *frame = w->frames;

@@ -23,6 +23,7 @@
 #include "outbox-kafka/handle.h"
 
 #include "outbox-kafka/report.h"
+#include "outbox-kafka/rest.h"
 
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -37,13 +38,6 @@
 #define API_INIT_PRODUCER_ID	22
 #define API_ADD_PARTITIONS		24
 #define API_END_TXN				26
-
-/*
- * us from an answer to AddPartitionsToTxn to the next such request when the
- * broker said CONCURRENT_TRANSACTIONS: librdkafka waits 20 ms.
- */
-#define LEAST_PUT_OFF	15000
-#define MOST_PUT_OFF	30000
 
 /* From here on librdkafka's main thread no longer spins (its issue 4671). */
 #define QUIET_VERSION	0x020400ff
@@ -125,13 +119,9 @@ on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id,
 
 	if (api == API_END_TXN)
 		handle->end_txn_requests++;
-	else if (api == API_ADD_PARTITIONS && handle->partitions_us != 0)
-	{
-		int64		gap = outbox_now_us() - handle->partitions_us;
-
-		if (gap >= LEAST_PUT_OFF && gap < MOST_PUT_OFF)
-			handle->came_early = true;
-	}
+	else if (api == API_ADD_PARTITIONS && handle->partitions_us != 0 &&
+			 outbox_rest_is_put_off(outbox_now_us() - handle->partitions_us))
+		handle->came_early = true;
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 

@@ -11,8 +11,7 @@
  *
  * When two ids are not enough, because the broker is slow to write markers, an
  * early batch is late by 20 ms, and so are all behind it.  So ids rest a little
- * after a commit, as long as experience says: a batch that was put off makes
- * the rest longer by REST_STEP, one that was not, shorter by REST_DECAY.
+ * after a commit, see rest.h.
  *
  * What is left when the process dies just here:
  *
@@ -39,6 +38,7 @@
 #include "outbox-kafka/session.h"
 
 #include "outbox-kafka/report.h"
+#include "outbox-kafka/rest.h"
 #include "outbox-kafka/topics.h"
 
 #include <syslog.h>
@@ -46,12 +46,6 @@
 #define COMMIT_SLICE	250		/* ms */
 #define COMMIT_GRACE	3000	/* beyond the transaction timeout */
 #define INIT_TIMEOUT	10000
-
-/* The rest of an id between transactions, us. */
-#define REST_STEP		500
-#define REST_DECAY		5
-#define LONGEST_REST	10000
-#define SMALL_BATCH		1000	/* events; all of it is produced at once */
 
 typedef struct CommitJob
 {
@@ -187,17 +181,12 @@ commit_run(OutboxJob *job)
 
 static void revive(OutboxSession *session, OutboxProducer *producer);
 
-/*
- * Learn how long an id must rest after its commit.  More than REST_STEP /
- * REST_DECAY events that are in time make up for one that is 20 ms late.
- */
+/* Learn how long an id must rest after its commit. */
 static void
 adapt_rest(OutboxSession *session, OutboxProducer *producer, uint32 events)
 {
-	if (events < SMALL_BATCH && producer->handle->came_early)
-		session->rest_us = Min(session->rest_us + REST_STEP, LONGEST_REST);
-	else
-		session->rest_us = Max(session->rest_us - REST_DECAY, 0);
+	session->rest_us = outbox_rest_next(session->rest_us, events,
+										producer->handle->came_early);
 	producer->rested_us = outbox_now_us() + session->rest_us;
 }
 

@@ -11,6 +11,7 @@
  *
  *	relay exits			the launcher is notified and starts another at
  *						entry->next_retry_at
+ *	no worker slot		the state says so, and it is tried again every second
  *	database dropped	slot dropped here, entry freed
  *	launcher exits		relays go on; the postmaster starts another launcher,
  *						which finds the relays by their entries
@@ -49,6 +50,7 @@
 
 #define LOOK_INTERVAL	5000	/* ms between looks at the slots */
 #define START_GRACE		10000	/* ms for a started relay to show up */
+#define NO_SLOT_RETRY	1000	/* ms until another try to start one */
 #define RESTART_TIME	1		/* s, the launcher's own */
 
 void
@@ -133,7 +135,40 @@ look_at_slots(void)
 	pfree(databases);
 }
 
+/*
+ * All of max_worker_processes are taken.  Nobody tells when one is given back,
+ * so look again soon; said once, until a relay has run.
+ */
 static void
+note_no_slot(OutboxRelayEntry *entry, const char *name)
+{
+	OutboxResult why = {.class = OUTBOX_CONFIG};
+	TimestampTz next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   NO_SLOT_RETRY);
+	bool		news;
+
+	strlcpy(why.message,
+			"no free background worker slot: raise max_worker_processes",
+			sizeof(why.message));
+	SpinLockAcquire(&entry->mutex);
+	news = entry->state != OUTBOX_STATE_MISCONFIGURED ||
+		strcmp(entry->last_error.message, why.message) != 0;
+	entry->next_retry_at = next;
+	SpinLockRelease(&entry->mutex);
+	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
+	entry->starting_until = 0;
+	LWLockRelease(OutboxState->lock);
+	outbox_state_set(entry, OUTBOX_STATE_MISCONFIGURED, &why);
+	if (news)
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not start the relay of database \"%s\": no free background worker slot",
+						name),
+				 errhint("Raise max_worker_processes, now %d, and restart the server, or let another background worker end.",
+						 max_worker_processes)));
+}
+
+static bool
 start_relay(OutboxRelayEntry *entry, const char *name)
 {
 	BackgroundWorker worker;
@@ -151,17 +186,13 @@ start_relay(OutboxRelayEntry *entry, const char *name)
 	snprintf(worker.bgw_name, BGW_MAXLEN, "outbox relay %s", name);
 	strlcpy(worker.bgw_type, "outbox relay", BGW_MAXLEN);
 
-	if (RegisterDynamicBackgroundWorker(&worker, &handle))
-		pfree(handle);
-	else
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
-		OutboxResult why = {.class = OUTBOX_CONFIG};
-
-		strlcpy(why.message,
-				"no free background worker slot: raise max_worker_processes",
-				sizeof(why.message));
-		outbox_state_set(entry, OUTBOX_STATE_MISCONFIGURED, &why);
+		note_no_slot(entry, name);
+		return false;
 	}
+	pfree(handle);
+	return true;
 }
 
 /*
@@ -286,8 +317,9 @@ look(void)
 		switch (look_up_database(database, &name))
 		{
 			case DATABASE_OPEN:
-				if (due(entry, now, &wait_ms))
-					start_relay(entry, NameStr(name));
+				if (due(entry, now, &wait_ms) &&
+					!start_relay(entry, NameStr(name)))
+					wait_ms = Min(wait_ms, NO_SLOT_RETRY + 1);
 				break;
 			case DATABASE_CLOSED:
 				break;			/* looked at again by and by */

@@ -104,10 +104,12 @@ outbox_relay_stop(OutboxRelay *relay, OutboxRelayState state,
 	SpinLockAcquire(&entry->mutex);
 	news = strcmp(entry->last_error.message, why->message) != 0 ||
 		entry->failures == 0;
-	if (state >= OUTBOX_FIRST_REFUSING_STATE)
-		entry->next_retry_at = DT_NOEND;
-	else
+	if (state < OUTBOX_FIRST_REFUSING_STATE)
 		schedule_retry(entry);
+	else if (pg_atomic_read_u32(&entry->asked) != 0)
+		entry->next_retry_at = 0;	/* adopt(), perhaps: look again */
+	else
+		entry->next_retry_at = DT_NOEND;
 	SpinLockRelease(&entry->mutex);
 	outbox_state_set(entry, state, why);
 

@@ -47,6 +47,7 @@
 #define IDLE_POLL		250		/* ms between looks at WAL without a hint */
 #define STEP_RECORDS	8192	/* WAL records between looks at the child */
 #define FLOOR_INTERVAL	60000	/* ms between updates of the floor */
+#define LATE_INTERVAL	1000	/* the same, of an adopt() that came late */
 #define BATCH_AGE		1000	/* ms that a batch stays open in a backlog */
 #define FLOOR_LOCK_TIMEOUT "100"	/* ms */
 
@@ -123,6 +124,9 @@ outbox_relay_heartbeat(OutboxRelay *relay,
 
 /*
  * The floor follows what was published, lazily, and never on an idle server.
+ * An adopt() that came when the takeover was over had nothing to accept: let it
+ * not accept something later.
+ *
  * Whoever holds the row or the table (an open transaction that has called
  * outbox.pause(), say) must not hold us: there will be another time.
  */
@@ -132,9 +136,10 @@ update_floor(OutboxRelay *relay)
 	MemoryContext old = CurrentMemoryContext;
 	int64		now = outbox_monotonic_ms();
 	XLogRecPtr	published = relay->recorded;
+	bool		late = relay->instance.adopt_pending;
 
-	if (now - relay->last_floor_ms < FLOOR_INTERVAL ||
-		relay->position.event_end <= relay->floor)
+	if (now - relay->last_floor_ms < (late ? LATE_INTERVAL : FLOOR_INTERVAL) ||
+		(relay->position.event_end <= relay->floor && !late))
 		return;
 	relay->last_floor_ms = now;
 	PG_TRY();
@@ -143,9 +148,10 @@ update_floor(OutboxRelay *relay)
 		(void) set_config_option("lock_timeout", FLOOR_LOCK_TIMEOUT,
 								 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
 								 true, 0, false);
-		outbox_instance_set_floor(published, false);
+		outbox_instance_set_floor(published, late);
 		CommitTransactionCommand();
 		relay->floor = published;
+		relay->instance.adopt_pending = false;
 	}
 	PG_CATCH();
 	{

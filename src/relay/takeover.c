@@ -145,7 +145,7 @@ gather_facts(OutboxRelay *relay, OutboxOwnFacts *own)
 
 /*
  * Somebody with another host identity wrote the position.  Three heartbeats
- * without a new record: nobody lives there any more.
+ * without a new record: nobody lives there any more.  adopt() ends the watch.
  */
 static bool
 writer_lives(OutboxRelay *relay)
@@ -155,7 +155,7 @@ writer_lives(OutboxRelay *relay)
 	int64		end = outbox_monotonic_ms() +
 		3 * (int64) outbox_heartbeat_interval;
 
-	while (outbox_monotonic_ms() < end)
+	while (outbox_monotonic_ms() < end && !relay->instance.adopt_pending)
 	{
 		outbox_relay_wait(relay, Min(outbox_heartbeat_interval,
 									 OUTBOX_PING_INTERVAL));

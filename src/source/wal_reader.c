@@ -115,14 +115,24 @@ outbox_wal_reader_open(Size buffer_size, bool missing_ok)
 	return reader;
 }
 
+/*
+ * XLogReaderFree() leaves a decoded record that was too large for the decode
+ * buffer; and the C library keeps large blocks, unless told.
+ */
 static void
 free_state(OutboxWalReader *reader)
 {
 	XLogReaderState *state = reader->state;
+	bool		large;
 
 	reader->state = NULL;
-	if (state != NULL)
-		XLogReaderFree(state);	/* closes the segment */
+	if (state == NULL)
+		return;
+	large = state->readRecordBufSize > MAX_IDLE_RECORD_BUFFER;
+	XLogReleasePreviousRecord(state);
+	XLogReaderFree(state);		/* closes the segment */
+	if (large)
+		outbox_source_trim();
 }
 
 void
@@ -165,7 +175,6 @@ shrink(OutboxWalReader *reader)
 	if (reader->state->readRecordBufSize <= MAX_IDLE_RECORD_BUFFER)
 		return;
 	free_state(reader);
-	outbox_source_trim();
 	allocate_state(reader);
 	outbox_wal_reader_begin(reader, next);
 	reader->wanted = wanted;

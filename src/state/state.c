@@ -265,6 +265,10 @@ outbox_state_set(OutboxRelayEntry *entry, OutboxRelayState state,
 		entry->state = state;
 		entry->state_since = now;
 	}
+	if (state >= OUTBOX_FIRST_REFUSING_STATE)
+		entry->refused = state;
+	else if (state == OUTBOX_STATE_STREAMING || state == OUTBOX_STATE_PAUSED)
+		entry->refused = OUTBOX_STATE_STOPPED;
 	if (error != NULL)
 	{
 		entry->last_error = *error;

@@ -89,6 +89,8 @@ typedef struct OutboxRelayEntry
 	pid_t		child_pid;
 	OutboxRelayState state;
 	TimestampTz state_since;
+	OutboxRelayState refused;	/* the refusing state that is to be got over,
+								 * until streaming; else STOPPED */
 	OutboxResult last_error;
 	TimestampTz last_error_at;
 	uint32		failures;		/* in a row, for the back-off */

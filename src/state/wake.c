@@ -108,12 +108,15 @@ xact_callback(XactEvent event, void *arg)
 	{
 		if (entry != NULL)
 		{
-			/* Also a relay that waits for its next try, or for adopt(). */
+			/*
+			 * Also a relay that waits for its next try, or for adopt(); asked
+			 * first, so that one that is just leaving sees either.
+			 */
+			outbox_state_ask(entry, OUTBOX_ASK_RELOAD);
 			SpinLockAcquire(&entry->mutex);
 			entry->next_retry_at = 0;
 			entry->failures = 0;
 			SpinLockRelease(&entry->mutex);
-			outbox_state_ask(entry, OUTBOX_ASK_RELOAD);
 		}
 		outbox_state_wake_launcher();
 	}

@@ -198,6 +198,8 @@ class Child:
             r["index"], r["partitions"] = struct.unpack("<Ii", b)
         elif type == COMMITTED:
             r["batch"], r["events"] = struct.unpack("<II", b)
+        elif type == READY:
+            r["batch"] = struct.unpack("<I", b)[0]
         elif type == FAILED:
             r["to"], r["class"], r["code"], r["batch"], r["topic"] = struct.unpack_from("<BBiII", b)
             r["message"] = take(14)[0].decode()

@@ -4,10 +4,14 @@ A hook sees each request (api key, bytes) and says what becomes of it:
   "pass"   to the broker
   "lose"   to the broker, but the connection is cut instead of the answer
   "hold"   not to the broker, kept in held; the connection is cut
+  seconds  a number: to the broker, that much later, and what follows behind it
+  bytes    not to the broker: this is the answer's body
+  (seconds, bytes)  both
 """
 import socket
 import struct
 import threading
+import time
 
 END_TXN = 26
 
@@ -34,7 +38,7 @@ class Proxy:
                 continue
             for s in (client, broker):
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            state = {"cut": False}
+            state = {"cut": False, "lock": threading.Lock()}
             threading.Thread(target=self.requests, args=(client, broker, state), daemon=True).start()
             threading.Thread(target=self.answers, args=(client, broker, state), daemon=True).start()
 
@@ -69,6 +73,13 @@ class Proxy:
                 if action == "hold":
                     self.held.append(frame)
                     break
+                wait, answer = action if isinstance(action, tuple) else (action, action)
+                if isinstance(wait, (int, float)):
+                    time.sleep(wait)
+                if isinstance(answer, bytes):
+                    with state["lock"]:
+                        client.sendall(struct.pack(">i", 4 + len(answer)) + frame[8:12] + answer)
+                    continue
                 if action == "lose":
                     state["cut"] = True
                 broker.sendall(frame)
@@ -79,10 +90,12 @@ class Proxy:
     def answers(self, client, broker, state):
         try:
             while True:
-                data = broker.recv(65536)
-                if not data or state["cut"]:
+                head = self.exactly(broker, 4)
+                data = head + self.exactly(broker, struct.unpack(">i", head)[0])
+                if state["cut"]:
                     break
-                client.sendall(data)
+                with state["lock"]:
+                    client.sendall(data)
         except OSError:
             pass
         self.close(client, broker)

@@ -162,7 +162,7 @@ ok(wait_published($node, timeout => 10), 'mended, it goes on by itself');
 # --- rights --------------------------------------------------------------
 sql('CREATE ROLE nobody LOGIN');
 foreach my $call ('status()', 'pause()', 'resume()', 'restart()', "adopt('x')", 'published_lsn()',
-	"wait_published('1 s')", 'relay_rows()', 'topic_rows()')
+	"wait_published('1 s')", 'refused_state()', 'relay_rows()', 'topic_rows()')
 {
 	my ($rc, $out, $err) = $node->psql('postgres', "SET ROLE nobody; SELECT outbox.$call");
 	like($err, qr/permission denied/, "not for everybody: $call");

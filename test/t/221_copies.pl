@@ -133,5 +133,42 @@ is($third->safe_psql('postgres', "SELECT outbox.wait_published('300 ms')"), 'f',
 $third->safe_psql('postgres', "SELECT outbox.adopt('the failover stands')");
 ok(wait_published($third, timeout => 20), 'adopted');
 like(published(), qr/ e f unknown to the third g$/, 'goes on where it left, nothing twice');
+
+# --- adopting while the relay looks again -------------------------------------
 $third->stop;
+$third->backup_fs_cold('cold');
+my $fourth = PostgreSQL::Test::Cluster->new('fourth');
+$fourth->init_from_backup($third, 'cold');
+$fourth->append_conf('postgresql.conf', "outbox.host_identity = 'fourth'");
+$third->start;
+ok(wait_state($third, 'streaming', timeout => 20), 'a copy once more: the original streams');
+$fourth->start;
+ok(wait_state($fourth, 'clone', timeout => 20), 'the copy does not');
+
+# Now nobody else lives, but it would take three hours to be sure of that.
+$third->stop;
+$fourth->safe_psql('postgres', 'CREATE TABLE filler2 AS SELECT i FROM generate_series(1, 20000) i');
+$fourth->append_conf('postgresql.conf', "outbox.heartbeat_interval = '1h'");
+$fourth->reload;
+$fourth->safe_psql('postgres', 'SELECT outbox.resume()');
+ok(wait_state($fourth, 'connecting', timeout => 20), 'after resume() it looks again');
+emit($fourth, 'h');
+is($fourth->safe_psql('postgres', "SELECT outbox.wait_published('2 s')"), 'f', 'for long');
+like($fourth->safe_psql('postgres', "SELECT outbox.adopt('now, not then')"),
+	qr/^adopting state "clone": another server with the same data is publishing/,
+	'adopt() knows what it had refused');
+ok(wait_published($fourth, timeout => 20), 'and ends the watch');
+like(published(), qr/ g h$/, 'nothing twice');
+my ($rc, $out, $err) = $fourth->psql('postgres', "SELECT outbox.adopt('again')");
+like($err, qr/nothing to adopt in state "streaming"/, 'and that is done with');
+
+# One that came a moment too late is not kept for the next refusal.
+$fourth->safe_psql('postgres', 'UPDATE outbox.instance SET adopt_pending = true;
+	SELECT outbox.notify_relay()');
+ok(wait_for($fourth, 'SELECT NOT adopt_pending FROM outbox.instance', timeout => 20),
+	'an adoption that nothing needed is given up');
+$fourth->safe_psql('postgres', 'SELECT outbox.restart()');
+($rc, $out, $err) = $fourth->psql('postgres', "SELECT outbox.adopt('and again')");
+like($err, qr/nothing to adopt/, 'also while it starts once more');
+$fourth->stop;
 done_testing();

@@ -59,10 +59,11 @@ END $$;
 	return;
 }
 
+# Where the next record begins.  What is flushed may end inside a record.
 sub current_lsn
 {
 	my ($node) = @_;
-	return $node->safe_psql('postgres', 'SELECT pg_current_wal_flush_lsn()');
+	return $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 }
 
 # Top-level xids in the order of their commit records in [from, end of WAL).
