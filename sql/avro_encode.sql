@@ -163,6 +163,13 @@ RESET ROLE;
 REVOKE USAGE ON SCHEMA outbox FROM avro_nobody;
 DROP ROLE avro_nobody;
 
+-- JSON as text: a literal without a type, a column
+SELECT outbox.avro_encode('"int"', '5'), outbox.avro_encode('["null","string"]', 'null');
+SELECT outbox.avro_decode('"string"', outbox.avro_encode('"string"', v)) FROM (VALUES ('"x"'::text), ('"\u00e4"')) t(v);
+SELECT outbox.avro_encode('"int"', 'five');
+SELECT outbox.avro_encode('"int"', '1.5');
+SELECT outbox.avro_encode('"int"', NULL) IS NULL;
+
 -- NULL in, NULL out; schemas that change from row to row
 SELECT outbox.avro_encode(NULL, '1'::jsonb) IS NULL, outbox.avro_decode('"int"', NULL) IS NULL, outbox.decode(NULL) IS NULL;
 SELECT count(DISTINCT outbox.avro_encode(format('{"type":"fixed","name":"F%s","size":%s}', i % 40, i % 40), to_jsonb(translate(encode(decode(repeat('00', i % 40), 'hex'), 'base64'), E'\n', '')))) FROM generate_series(1, 400) i;

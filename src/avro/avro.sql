@@ -8,6 +8,13 @@ CREATE FUNCTION outbox.avro_encode(schema text, value jsonb) RETURNS bytea
 COMMENT ON FUNCTION outbox.avro_encode(text, jsonb) IS
 	'Avro bytes of a JSON value; error with the path of what does not fit';
 
+-- So that a literal without a type is JSON.
+CREATE FUNCTION outbox.avro_encode(schema text, value text) RETURNS bytea
+	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_avro_encode_text_sql';
+COMMENT ON FUNCTION outbox.avro_encode(text, text) IS
+	'Avro bytes of JSON text; error with the path of what does not fit';
+
 -- Output functions of a row's columns may be stable only.
 CREATE FUNCTION outbox.avro_encode(schema text, value record) RETURNS bytea
 	LANGUAGE c STRICT STABLE PARALLEL SAFE

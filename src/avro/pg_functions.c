@@ -17,11 +17,13 @@
 #include "avro/pg_model.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(outbox_avro_encode_jsonb_sql);
+PG_FUNCTION_INFO_V1(outbox_avro_encode_text_sql);
 PG_FUNCTION_INFO_V1(outbox_avro_encode_row_sql);
 PG_FUNCTION_INFO_V1(outbox_avro_decode_sql);
 PG_FUNCTION_INFO_V1(outbox_decode_framed_sql);
@@ -148,11 +150,9 @@ finish_bytea(StringInfo out)
 	return PointerGetDatum(out->data);
 }
 
-Datum
-outbox_avro_encode_jsonb_sql(PG_FUNCTION_ARGS)
+static Datum
+encode_jsonb(CacheEntry *e, Jsonb *value)
 {
-	CacheEntry *e = schema_argument(fcinfo, 0);
-	Jsonb	   *value = PG_GETARG_JSONB_P(1);
 	StringInfoData out;
 
 	if (e->json_plan == NULL)
@@ -164,7 +164,25 @@ outbox_avro_encode_jsonb_sql(PG_FUNCTION_ARGS)
 	}
 	begin_bytea(&out);
 	outbox_avro_encode_jsonb(e->json_plan, value, &out);
-	PG_RETURN_DATUM(finish_bytea(&out));
+	return finish_bytea(&out);
+}
+
+Datum
+outbox_avro_encode_jsonb_sql(PG_FUNCTION_ARGS)
+{
+	CacheEntry *e = schema_argument(fcinfo, 0);
+
+	PG_RETURN_DATUM(encode_jsonb(e, PG_GETARG_JSONB_P(1)));
+}
+
+Datum
+outbox_avro_encode_text_sql(PG_FUNCTION_ARGS)
+{
+	CacheEntry *e = schema_argument(fcinfo, 0);
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Datum		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+
+	PG_RETURN_DATUM(encode_jsonb(e, DatumGetJsonbP(value)));
 }
 
 /*
