@@ -12,6 +12,7 @@
 #	regress		SQL: sql/*.sql against expected/, each in its own database
 #	isolation	races between sessions (test/isolation/specs)
 #	avro		the encoder against avro-c and fastavro (test/avro)
+#	fuzz		random input by libFuzzer, a few seconds (test/fuzz/run)
 #	kafka		outbox-kafka alone against a real broker (test/kafka)
 #	http		outbox-http, its API beside a real registry's (test/http)
 #	tap		the whole thing against a real broker (test/t)
@@ -32,7 +33,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$root/test/support/lib.sh"
 run=$work/run/check
 
-all_parts="lint unit regress isolation avro kafka http tap"
+all_parts="lint unit regress isolation avro fuzz kafka http tap"
 file_limit=${OUTBOX_TEST_LIMIT:-900}
 passed=0 failed=0 skipped=0 bad=()
 
@@ -138,6 +139,11 @@ folder() {
 part_lint() { folder lint; }
 part_unit() { folder unit; }
 part_avro() { shared_server; as_user "$bin/psql" -Xqc 'CREATE EXTENSION IF NOT EXISTS outbox' postgres; folder avro; }
+part_fuzz() {
+	matches run || matches fuzz || return 0
+	step "build the fuzz targets" make -s -C "$root" -j2 -f test/support/fuzz.mk PG_CONFIG="$PG_CONFIG" COPT=-Werror
+	tap fuzz/run as_user env TMPDIR="$run/tmp" OUTBOX_FUZZ_BUILT=1 "$root/test/fuzz/run"
+}
 part_kafka() { shared_broker; folder kafka; }
 part_http() { folder http; }
 

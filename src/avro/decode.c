@@ -248,7 +248,8 @@ put_decimal(Walk *w, const AvroNode *node, const uint8 *data, int64 len,
 		digits = AVRO_MAX_PRECISION + 1;
 	else if (w->out != NULL)
 		digits = avro_text_decimal(w->out, data, len, node->scale);
-	else if (avro_decimal_max_precision(len) > node->precision)
+	/* that many digits always fit; the bytes may hold one more */
+	else if (avro_decimal_max_precision(len) >= node->precision)
 	{
 		StringInfoData scratch;
 

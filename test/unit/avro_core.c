@@ -188,6 +188,9 @@ test_decode(void)
 			BYTES("\x20" "\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), false,
 			"-1701411834604692317316873037158841057.28",
 			"the lowest 16-byte decimal");
+	decodes("{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":2}",
+			BYTES("\x02" "\x64"), false, "2 $: decimal has more than 2 digits",
+			"a digit more than the bytes promise");
 	decodes(bomb, BYTES("\x06\0"), false,
 			"[{\"n\":null},{\"n\":null},{\"n\":null}]", "items without bytes");
 	decodes(bomb, BYTES("\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\0"), false,
