@@ -171,11 +171,12 @@ put_problem(StringInfo out, const void *data, size_t len, const char *problem)
 
 static void
 put_avro(StringInfo out, const uint8 *data, size_t len,
-		 const OutboxSchemas *schemas, bool avro_json)
+		 OutboxSchemas *schemas, bool avro_json)
 {
 	uint32		id = (uint32) data[1] << 24 | (uint32) data[2] << 16 |
 		(uint32) data[3] << 8 | data[4];
-	const OutboxAvroSchema *schema = outbox_schemas_find(schemas, id);
+	const char *why;
+	const OutboxAvroSchema *schema = outbox_schemas_find(schemas, id, &why);
 	OutboxAvroError error = {0};
 	int			start;
 	char		problem[600];
@@ -183,8 +184,7 @@ put_avro(StringInfo out, const uint8 *data, size_t len,
 	appendStringInfo(out, ", \"schema_id\": %u", id);
 	start = out->len;
 	if (schema == NULL)
-		snprintf(problem, sizeof(problem), "schema %u is not known here%s",
-				 id, schemas == NULL ? " (see --schemas)" : "");
+		snprintf(problem, sizeof(problem), "schema %u: %s", id, why);
 	else
 	{
 		appendStringInfoString(out, ", \"value\": ");
@@ -222,7 +222,7 @@ put_json(StringInfo out, const char *data, size_t len)
 
 void
 outbox_event_json(StringInfo out, const rd_kafka_message_t *message,
-				  const char *topic, const OutboxSchemas *schemas,
+				  const char *topic, OutboxSchemas *schemas,
 				  bool avro_json)
 {
 	const uint8 *data = message->payload;

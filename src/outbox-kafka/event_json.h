@@ -14,7 +14,7 @@
 
 /* Append the line, with its line break. */
 extern void outbox_event_json(StringInfo out, const rd_kafka_message_t *message,
-							  const char *topic, const OutboxSchemas *schemas,
+							  const char *topic, OutboxSchemas *schemas,
 							  bool avro_json);
 
 #endif							/* OUTBOX_KAFKA_EVENT_JSON_H */

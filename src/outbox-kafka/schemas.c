@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * schemas.c
- *		Schemas by id, from files exported from the database.
+ *		Schemas by id, from files exported from the database or a registry.
  *
  * A line is {"id": 1, "schema": "..."}, the schema as a string or as JSON
  * itself.  What psql's COPY ... TO STDOUT writes is accepted as it is: COPY
@@ -11,9 +11,16 @@
  * Loaded once, at the start of the one mode that decodes, and never freed; a
  * schema that does not parse is an error then, not at its first event.
  *
+ * What files do not have a registry is asked for, once by id.  That an id does
+ * not exist is remembered like a schema; when the registry does not answer, it
+ * is left alone for a while, so that a topic full of events is not read at one
+ * event per timeout.
+ *
  *-------------------------------------------------------------------------
  */
 #include "outbox-kafka/schemas.h"
+
+#include "outbox-kafka/errors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,25 +30,21 @@
 typedef struct Entry
 {
 	uint32		id;
-	OutboxAvroSchema *schema;
+	OutboxAvroSchema *schema;	/* NULL: known to be none */
+	char	   *why;			/* then */
 } Entry;
+
+#define LEAVE_ALONE 5000		/* ms */
 
 struct OutboxSchemas
 {
 	Entry	   *entries;
 	int			count;
 	int			space;
+	OutboxRegistry *registry;	/* NULL: none */
+	int64		silent_until_ms;
+	char		problem[OUTBOX_RESULT_MESSAGE_SIZE];
 };
-
-const OutboxAvroSchema *
-outbox_schemas_find(const OutboxSchemas *all, uint32 id)
-{
-	/* the newest line for an id counts */
-	for (int i = all == NULL ? -1 : all->count - 1; i >= 0; i--)
-		if (all->entries[i].id == id)
-			return all->entries[i].schema;
-	return NULL;
-}
 
 static void
 add_entry(OutboxSchemas *all, uint32 id, OutboxAvroSchema *schema)
@@ -53,8 +56,82 @@ add_entry(OutboxSchemas *all, uint32 id, OutboxAvroSchema *schema)
 			palloc(all->space * sizeof(Entry)) :
 			repalloc(all->entries, all->space * sizeof(Entry));
 	}
+	all->entries[all->count].why = NULL;
 	all->entries[all->count].id = id;
 	all->entries[all->count++].schema = schema;
+}
+
+static void
+ask_registry(OutboxSchemas *all, uint32 id)
+{
+	OutboxRegistrySchema found;
+	OutboxAvroSchema *parsed;
+	OutboxAvroError error = {0};
+	OutboxResult result;
+
+	if (!outbox_registry_get_schema(all->registry, id, NULL, &found, &result))
+	{
+		snprintf(all->problem, sizeof(all->problem), "%s", result.message);
+		if (result.class == OUTBOX_REFUSED)
+			add_entry(all, id, NULL);
+		else
+			all->silent_until_ms = outbox_now_ms() + LEAVE_ALONE;
+	}
+	else
+	{
+		parsed = outbox_avro_parse(found.text, strlen(found.text), &error);
+		if (parsed == NULL)
+			snprintf(all->problem, sizeof(all->problem),
+					 "the registry's text%s: %s at %s",
+					 found.references ? ", which refers to others" : "",
+					 error.message, error.path);
+		add_entry(all, id, parsed);
+		pfree(found.text);
+	}
+	if (all->count > 0 && all->entries[all->count - 1].id == id)
+		all->entries[all->count - 1].why = pstrdup(all->problem);
+}
+
+static const Entry *
+find_entry(const OutboxSchemas *all, uint32 id)
+{
+	/* the newest line for an id counts */
+	for (int i = all->count - 1; i >= 0; i--)
+		if (all->entries[i].id == id)
+			return &all->entries[i];
+	return NULL;
+}
+
+const OutboxAvroSchema *
+outbox_schemas_find(OutboxSchemas *all, uint32 id, const char **why)
+{
+	const Entry *entry = all == NULL ? NULL : find_entry(all, id);
+
+	if (entry == NULL && all != NULL && all->registry != NULL)
+	{
+		if (outbox_now_ms() >= all->silent_until_ms)
+			ask_registry(all, id);
+		entry = find_entry(all, id);
+		*why = all->problem;
+	}
+	else
+		*why = all == NULL ?
+			"it is not known here (see --schemas and --registry)" :
+			"it is not known here";
+	if (entry == NULL)
+		return NULL;
+	if (entry->schema == NULL)
+		*why = entry->why;
+	return entry->schema;
+}
+
+OutboxSchemas *
+outbox_schemas_from_registry(OutboxSchemas *files, OutboxRegistry *registry)
+{
+	OutboxSchemas *all = files != NULL ? files : palloc0(sizeof(OutboxSchemas));
+
+	all->registry = registry;
+	return all;
 }
 
 /*

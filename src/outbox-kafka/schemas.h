@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * schemas.h
- *		Schemas by id, from files exported from the database.
+ *		Schemas by id, from files exported from the database or a registry.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,6 +9,7 @@
 #define OUTBOX_KAFKA_SCHEMAS_H
 
 #include "avro/avro.h"
+#include "outbox-kafka/registry.h"
 
 typedef struct OutboxSchemas OutboxSchemas;
 
@@ -18,8 +19,16 @@ typedef struct OutboxSchemas OutboxSchemas;
  */
 extern OutboxSchemas *outbox_schemas_load(const char *path);
 
-/* NULL when there is none of this id. */
-extern const OutboxAvroSchema *outbox_schemas_find(const OutboxSchemas *all,
-												   uint32 id);
+/* Without files, or besides them: ask a registry. */
+extern OutboxSchemas *outbox_schemas_from_registry(OutboxSchemas *files,
+												   OutboxRegistry *registry);
+
+/*
+ * NULL when there is none of this id; *why then says so, one line.  May ask the
+ * registry, which takes its time.
+ */
+extern const OutboxAvroSchema *outbox_schemas_find(OutboxSchemas *all,
+												   uint32 id,
+												   const char **why);
 
 #endif							/* OUTBOX_KAFKA_SCHEMAS_H */

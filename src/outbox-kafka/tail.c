@@ -242,6 +242,24 @@ follow(Tail *tail)
 	return ok;
 }
 
+static bool
+use_registry(Tail *tail)
+{
+	OutboxRegistry *registry;
+	OutboxResult result;
+
+	if (tail->options->registry == NULL)
+		return true;
+	registry = outbox_registry_new(tail->options->config, &result);
+	if (registry == NULL)
+	{
+		complain(&result);
+		return false;
+	}
+	tail->schemas = outbox_schemas_from_registry(tail->schemas, registry);
+	return true;
+}
+
 int
 outbox_tail(int argc, char **argv)
 {
@@ -254,6 +272,8 @@ outbox_tail(int argc, char **argv)
 		return 2;
 	if (options.schemas != NULL &&
 		(tail.schemas = outbox_schemas_load(options.schemas)) == NULL)
+		return 1;
+	if (!use_registry(&tail))
 		return 1;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

@@ -9,6 +9,7 @@
  */
 #include "outbox-kafka/tail_options.h"
 
+#include "outbox-kafka/registry_http.h"
 #include "outbox-kafka/tail.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ const char *const outbox_tail_help =
 "    --schemas FILE|FOLDER      lines {\"id\": 1, \"schema\": ...}, to decode Avro:\n"
 "                               psql -c \"COPY (SELECT json_build_object('id', id,\n"
 "                               'schema', definition) FROM outbox.schema) TO STDOUT\"\n"
+"    --registry URL,...         a schema registry, to decode Avro with its ids;\n"
+"                               credentials in the properties file\n"
 "    --until-end                stop at the present end instead of waiting\n"
 "    --max N                    stop after N events\n"
 "    --read-uncommitted         also events of open and aborted transactions\n"
@@ -33,7 +36,7 @@ const char *const outbox_tail_help =
 enum
 {
 	OPT_BOOTSTRAP = 1000, OPT_CONFIG, OPT_FROM, OPT_PARTITION, OPT_SCHEMAS,
-	OPT_UNTIL_END, OPT_MAX, OPT_UNCOMMITTED, OPT_JSON, OPT_AVRO_JSON, OPT_HELP
+	OPT_REGISTRY, OPT_UNTIL_END, OPT_MAX, OPT_UNCOMMITTED, OPT_JSON, OPT_AVRO_JSON, OPT_HELP
 };
 
 static const struct option long_options[] = {
@@ -42,6 +45,7 @@ static const struct option long_options[] = {
 	{"from", required_argument, NULL, OPT_FROM},
 	{"partition", required_argument, NULL, OPT_PARTITION},
 	{"schemas", required_argument, NULL, OPT_SCHEMAS},
+	{"registry", required_argument, NULL, OPT_REGISTRY},
 	{"until-end", no_argument, NULL, OPT_UNTIL_END},
 	{"max", required_argument, NULL, OPT_MAX},
 	{"read-uncommitted", no_argument, NULL, OPT_UNCOMMITTED},
@@ -163,6 +167,9 @@ take_option(OutboxTailOptions *options, int option, const char **bootstrap,
 		case OPT_SCHEMAS:
 			options->schemas = optarg;
 			return true;
+		case OPT_REGISTRY:
+			options->registry = optarg;
+			return optarg[0] != '\0' || wrong("--registry is no URL", optarg);
 		case OPT_UNTIL_END:
 			options->until_end = true;
 			return true;
@@ -200,6 +207,10 @@ complete_config(OutboxTailOptions *options, const char *bootstrap,
 	if (bootstrap != NULL &&
 		!outbox_config_set(options->config, OUTBOX_CONFIG_CALLER,
 						   "bootstrap.servers", bootstrap, result))
+		return false;
+	if (options->registry != NULL &&
+		!outbox_config_set(options->config, OUTBOX_CONFIG_CALLER,
+						   OUTBOX_REGISTRY_URL, options->registry, result))
 		return false;
 	return outbox_config_check(options->config, result);
 }

@@ -27,6 +27,7 @@ typedef struct OutboxTailOptions
 	int64		from_time_ms;	/* since 1970 */
 	int			partition;		/* -1 = all */
 	const char *schemas;		/* file or folder, NULL = none */
+	const char *registry;		/* addresses, NULL = none */
 	bool		until_end;
 	int64		max;			/* 0 = no limit */
 	bool		uncommitted;

@@ -81,6 +81,7 @@ typedef struct Wanted
 	char	   *registry;		/* name in outbox.registry_id */
 	char	   *subject;		/* with its context */
 	OutboxSchemaTexts texts;
+	MemoryContext context;		/* of all this */
 	uint32		stored;			/* in outbox.registry_id, 0 = none */
 	uint32		id;				/* the outcome */
 } Wanted;
@@ -130,42 +131,13 @@ subject_name(const OutboxRouteEntry *route)
 
 /* ---- the catalog ------------------------------------------------------ */
 
-static void
-look_up(Wanted *want)
-{
-	MemoryContext context = CurrentMemoryContext;
-	OutboxSchemaTexts texts;
-	bool		found;
-
-	StartTransactionCommand();
-	found = outbox_schema_texts(want->msg->schema_id, &texts);
-	want->stored = outbox_registry_id_find(want->registry, want->subject,
-										   want->msg->schema_id);
-	if (found)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		want->texts.definition = pstrdup(texts.definition);
-		if (texts.references != NULL)
-			want->texts.references = pstrdup(texts.references);
-		if (texts.resolved != NULL)
-			want->texts.resolved = pstrdup(texts.resolved);
-		MemoryContextSwitchTo(old);
-	}
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-	if (!found)
-		outbox_relay_refuse(want->relay, OUTBOX_STATE_BLOCKED,
-							"an event of type \"%s\" names schema %u, which is not in outbox.schema",
-							want->route->event_type, want->msg->schema_id);
-}
-
 /*
- * Store the id.  Somebody may hold the table: that is no reason to die, and
- * the next attempt comes soon.
+ * Do something in a transaction of its own.  Somebody may hold a table of
+ * ours: that is no reason to die, nor to wait with the child unserved; the next
+ * attempt comes soon.
  */
 static bool
-store(Wanted *want, OutboxResult *why)
+in_transaction(Wanted *want, void (*work) (Wanted *), OutboxResult *why)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool done = false;
@@ -176,8 +148,7 @@ store(Wanted *want, OutboxResult *why)
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
-		want->stored = outbox_registry_id_keep(want->registry, want->subject,
-											   want->msg->schema_id, want->id);
+		work(want);
 		CommitTransactionCommand();
 		done = true;
 	}
@@ -192,12 +163,38 @@ store(Wanted *want, OutboxResult *why)
 		why->class = OUTBOX_RETRY;
 		why->code = 0;
 		snprintf(why->message, sizeof(why->message),
-				 "could not store the schema registry's id: %s",
+				 "could not read or store the schema registry's ids: %s",
 				 error->message);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	return done;
+}
+
+static char *
+keep_text(const Wanted *want, const char *text)
+{
+	return text == NULL ? NULL : MemoryContextStrdup(want->context, text);
+}
+
+static void
+read_catalog(Wanted *want)
+{
+	OutboxSchemaTexts texts;
+
+	(void) outbox_schema_texts(want->msg->schema_id, &texts);
+	want->texts.definition = keep_text(want, texts.definition);
+	want->texts.references = keep_text(want, texts.references);
+	want->texts.resolved = keep_text(want, texts.resolved);
+	want->stored = outbox_registry_id_find(want->registry, want->subject,
+										   want->msg->schema_id);
+}
+
+static void
+store_id(Wanted *want)
+{
+	want->stored = outbox_registry_id_keep(want->registry, want->subject,
+										   want->msg->schema_id, want->id);
 }
 
 /* ---- what status() says ----------------------------------------------- */
@@ -453,7 +450,7 @@ register_new(Wanted *want)
 		OutboxResult why;
 
 		obey_pause(want->relay);
-		if (ask(want, INT_MAX, &why) && store(want, &why))
+		if (ask(want, INT_MAX, &why) && in_transaction(want, store_id, &why))
 		{
 			if (want->stored == want->id)
 				break;
@@ -486,6 +483,23 @@ send_earlier(OutboxRelay *relay)
 	outbox_batch_close(relay, &progress);
 }
 
+static void
+look_up(Wanted *want)
+{
+	OutboxResult why;
+	int			delay = FIRST_DELAY;
+
+	while (!in_transaction(want, read_catalog, &why))
+	{
+		send_earlier(want->relay);
+		stand(want, OUTBOX_STATE_REGISTRY_UNAVAILABLE, &why, &delay);
+	}
+	if (want->texts.definition == NULL)
+		outbox_relay_refuse(want->relay, OUTBOX_STATE_BLOCKED,
+							"an event of type \"%s\" names schema %u, which is not in outbox.schema",
+							want->route->event_type, want->msg->schema_id);
+}
+
 /* ---- the one question ------------------------------------------------- */
 
 static uint32
@@ -501,6 +515,7 @@ find_out(OutboxRelay *relay, const OutboxRouteEntry *route,
 
 	want.registry = registry_name();
 	want.subject = subject_name(route);
+	want.context = context;
 	look_up(&want);
 	if (want.stored == 0 || !unchecked)
 		send_earlier(relay);

@@ -11,6 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import registry_server                                          # noqa: E402
 from child import PROGRAM                                       # noqa: E402
 from reader import unique                                       # noqa: E402
 from tap import run, test                                       # noqa: E402
@@ -90,6 +91,33 @@ def test_kinds():
     assert r[5]["schema_id"] == 7 and "cannot decode" in r[5]["problem"] and "value" not in r[5], r[5]
     assert r[6]["value_base64"] == ""
     assert [x["offset"] for x in r] == list(range(7))
+
+
+@test("schemas of a registry, by their ids; what it does not have or is")
+def test_registry():
+    s = registry_server.start(base="/x")
+    text = json.dumps(SCHEMA)
+    for id in (1, 2):
+        s.store.schemas[("", id)] = (text, None)
+    s.store.schemas[("", 3)] = ('{"type": "record", "name": "P", "fields": [{"name": "o", "type": "Order"}]}',
+                                [{"name": "Order", "subject": "o", "version": 1}])
+    t = topic()
+    produce(t, [{"value": framed({"id": i}, id=id)} for i, id in enumerate((1, 2, 1, 9, 9, 3, 1))])
+    r = tail(t, "--until-end", "--registry", s.url)
+    assert [x.get("value", {}).get("id") for x in r] == [0, 1, 2, None, None, None, 6], r
+    assert "404" in r[3]["problem"] and "9" in r[4]["problem"] and "refers to others" in r[5]["problem"], r
+    assert [c["path"] for c in s.store.calls] == ["/x/schemas/ids/%d" % i for i in (1, 2, 9, 3)], s.store.calls
+    path = schemas(json.dumps({"id": 9, "schema": text}) + "\n")
+    r = tail(t, "--until-end", "--registry", s.url, "--schemas", path)
+    assert [x.get("value", {}).get("id") for x in r] == [0, 1, 2, 3, 4, None, 6], r
+    begun = time.time()
+    s.fault("status:503")
+    n = len(s.store.calls)
+    r = tail(t, "--until-end", "--registry", "http://127.0.0.1:1," + s.url)
+    assert len(r) == 7 and all("503" in x["problem"] or "127.0.0.1:1" in x["problem"] for x in r), r
+    assert len(s.store.calls) - n == 1 and time.time() - begun < 10, "left alone for a while"
+    assert "neither http" in tail(t, "--registry", "ftp://x", status=1)
+    assert "no URL" in tail(t, "--registry", "", status=2)
 
 
 @test("schemas: what COPY writes, nested JSON, a folder; bad lines are named")
