@@ -246,7 +246,13 @@ outbox_child_wait(int timeout_ms)
 	int			n;
 
 	keep_alive();
-	outbox_child_flush();
+	if (outbox_child_pending() > 0)
+	{
+		/* Whoever waits for room has it now: no event would tell. */
+		outbox_child_flush();
+		if (outbox_child_pending() == 0)
+			timeout_ms = 0;
+	}
 	ModifyWaitEvent(child.events, 2,
 					WL_SOCKET_READABLE |
 					(outbox_child_pending() > 0 ? WL_SOCKET_WRITEABLE : 0),

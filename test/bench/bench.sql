@@ -5,7 +5,8 @@ CREATE EXTENSION outbox;
 SELECT outbox.create_event_type('bench.avro', topic => 'bench.avro', partitions => 1,
 	schema => '{"type": "record", "name": "Bench", "fields": [{"name": "v", "type": "bytes"}]}');
 
--- What the latency and cost parts emit, in both formats.
+-- What the latency and cost parts emit, in both formats,
+-- and the same as a row.
 SELECT outbox.create_event_type('bench.order', topic => 'bench.order', partitions => 1,
 	schema => '{"type": "record", "name": "BenchOrder", "fields": [
 		{"name": "order_no", "type": "long"},
@@ -14,6 +15,10 @@ SELECT outbox.create_event_type('bench.order', topic => 'bench.order', partition
 		{"name": "pieces", "type": "int"},
 		{"name": "cents", "type": "long"},
 		{"name": "remark", "type": ["null", "string"], "default": null}]}');
+CREATE TYPE bench_order AS (order_no bigint, customer text, article text,
+	pieces int, cents bigint, remark text);
+SELECT outbox.create_event_type('bench.row', topic => 'bench.order', partitions => 1,
+	row_type => 'bench_order');
 SELECT outbox.create_event_type('bench.json', topic => 'bench.json', partitions => 1,
 	format => 'json');
 

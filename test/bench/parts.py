@@ -27,12 +27,15 @@ def warm_up(cluster):
     latency_run(cluster, 3)
 
 
+ORDER = {
+    "order_no": 4711, "customer": "customer-0815",
+    "article": "a thing with quite a long description of what it is",
+    "pieces": 3, "cents": 129900,
+    "remark": "please ring twice, the bell is hard to hear from the garden"}
+
+
 def order_payload():
-    return json.dumps({
-        "order_no": 4711, "customer": "customer-0815",
-        "article": "a thing with quite a long description of what it is",
-        "pieces": 3, "cents": 129900,
-        "remark": "please ring twice, the bell is hard to hear from the garden"})
+    return json.dumps(ORDER)
 
 
 def write_transactions(cluster, n):
@@ -148,6 +151,8 @@ def latency(cluster, opt, table):
 SCRIPTS = {
     "avro": "SELECT outbox.emit('bench.order', :payload::jsonb, key => :key);",
     "json": "SELECT outbox.emit('bench.json', :payload::jsonb, key => :key);",
+    "row": "SELECT outbox.emit('bench.row', ROW(:order_no, :customer, :article, :pieces, :cents, :remark)"
+           "::bench_order, key => :key);",
     "bare": "SELECT pg_logical_emit_message(true, 'bench', :filler);",
 }
 
@@ -167,7 +172,11 @@ def wal_bytes(cluster, statement, *args):
 
 def filler(cluster, kind):
     """Contents with which the bare message fills as much WAL as the event."""
-    event = wal_bytes(cluster, "SELECT outbox.emit(%s, %s::jsonb, key => '4711')", kind, order_payload())
+    if kind == "bench.row":
+        event = wal_bytes(cluster, "SELECT outbox.emit(%s, jsonb_populate_record(NULL::bench_order, %s::jsonb), "
+                          "key => '4711')", kind, order_payload())
+    else:
+        event = wal_bytes(cluster, "SELECT outbox.emit(%s, %s::jsonb, key => '4711')", kind, order_payload())
     bare = wal_bytes(cluster, "SELECT pg_logical_emit_message(true, 'bench', %s::text)", "x" * 100)
     return "x" * (100 + event - bare)
 
@@ -179,7 +188,8 @@ def pgbench(cluster, script, sync, seconds, contents):
     try:
         out = cluster.program(f"{cluster.server}/pgbench", "-n", "-M", "prepared", "-c", 4, "-j", 2,
                               "-T", seconds, "-f", path, "-D", "key=4711",
-                              "-D", f"payload={order_payload()}", "-D", f"filler={contents}", "bench",
+                              "-D", f"payload={order_payload()}", "-D", f"filler={contents}",
+                              *(word for k, v in ORDER.items() for word in ("-D", f"{k}={v}")), "bench",
                               env={"PGOPTIONS": f"-c synchronous_commit={sync}"})
     finally:
         os.unlink(path)
@@ -190,7 +200,7 @@ def cost(cluster, opt, table):
     cluster.wait_published()
     cluster.pause()
     seconds = max(opt.seconds // 4, 2)
-    for kind, name in (("bench.order", "avro"), ("bench.json", "json")):
+    for kind, name in (("bench.row", "row"), ("bench.order", "avro"), ("bench.json", "json")):
         contents = filler(cluster, kind)
         for sync in ("on", "off"):
             ratios, rates = [], {name: [], "bare": []}
