@@ -164,5 +164,6 @@ SELECT outbox.drop_event_type('a.own');
 SET ROLE regress_schema_a;
 SELECT * FROM outbox.subjects;
 RESET ROLE;
+SELECT count(outbox.drop_event_type(name)) > 0 FROM outbox.event_types WHERE owner IN ('regress_schema_a'::regrole, 'regress_schema_b'::regrole);
 DROP OWNED BY regress_schema_a, regress_schema_b;
 DROP ROLE regress_schema_a, regress_schema_b;

@@ -14,20 +14,26 @@
  * because XactLastCommitEnd is not set for it (FinishPreparedTransaction,
  * access/transam/twophase.c).
  *
+ * DROP OWNED and DROP ROLE are told to those who keep rows about roles, see
+ * emit/access.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "admin/admin.h"
+#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "compat.h"
+#include "emit/access.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "state/state.h"
@@ -114,6 +120,13 @@ after_statement(Node *stmt)
 		if (entry != NULL)
 			outbox_state_wake(entry);
 	}
+	else if (IsA(stmt, DropOwnedStmt) && outbox_catalog_present())
+	{
+		ListCell   *cell;
+
+		foreach(cell, ((DropOwnedStmt *) stmt)->roles)
+			outbox_access_forget(get_rolespec_oid(lfirst(cell), false));
+	}
 }
 
 static void
@@ -161,6 +174,9 @@ object_access(ObjectAccessType access, Oid class, Oid object, int subid,
 	if (class == ExtensionRelationId &&
 		(access == OAT_DROP || access == OAT_POST_CREATE))
 		outbox_state_note_extension();
+	if (class == AuthIdRelationId && access == OAT_DROP &&
+		outbox_catalog_present())
+		outbox_access_role_dropped(object);
 }
 
 void

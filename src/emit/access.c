@@ -7,6 +7,12 @@
  * the view; what may be emitted through them is decided per event type.  Runs
  * as the extension's owner (catalog/owner.h).  Owns no state.
  *
+ * PostgreSQL knows those privileges, and refuses DROP ROLE because of them; it
+ * does not know the rows behind them.  So DROP OWNED takes away what was
+ * granted, and DROP ROLE is refused while the role owns event types.  Like
+ * privileges, they are seen in the database where the statement runs; grants in
+ * another database keep the number of a role that is gone, which nobody gets.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -132,4 +138,37 @@ outbox_access_sync(Oid role)
 			outbox_owner_command("REVOKE SELECT ON " SCHEMA_VIEWS " FROM %s",
 								 target);
 	}
+}
+
+void
+outbox_access_forget(Oid role)
+{
+	OutboxOwnerScope scope;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(role)};
+
+	outbox_owner_begin(&scope);
+	(void) outbox_owner_execute("DELETE FROM outbox.event_type_grant"
+								" WHERE grantee OPERATOR(pg_catalog.=) $1",
+								1, types, values, NULL);
+	outbox_owner_end(&scope);
+}
+
+void
+outbox_access_role_dropped(Oid role)
+{
+	OutboxOwnerScope scope;
+	bool		owner;
+
+	outbox_owner_begin(&scope);
+	owner = has_event_types(role, true);
+	outbox_owner_end(&scope);
+	if (owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("role \"%s\" cannot be dropped because some objects depend on it",
+						GetUserNameFromId(role, false)),
+				 errdetail("It owns event types."),
+				 errhint("See outbox.event_types; outbox.drop_event_type() drops one.")));
+	outbox_access_forget(role);
 }

@@ -16,4 +16,10 @@
  */
 extern void outbox_access_sync(Oid role);
 
+/* DROP OWNED BY role: what it was granted with outbox.grant_emit() goes too. */
+extern void outbox_access_forget(Oid role);
+
+/* DROP ROLE: an error while it owns event types of this database. */
+extern void outbox_access_role_dropped(Oid role);
+
 #endif							/* OUTBOX_ACCESS_H */
