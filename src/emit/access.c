@@ -44,6 +44,9 @@
 #define SCHEMA_VIEWS \
 	"outbox.subjects, outbox.schemas, outbox.schema_versions"
 
+#define SCHEMA_FUNCTIONS \
+	"outbox.schema_diff(text, integer, integer)"
+
 /* "role", or PUBLIC; NULL when there is no such role (any more). */
 static const char *
 grant_target(Oid role)
@@ -129,14 +132,20 @@ outbox_access_sync(Oid role)
 		outbox_owner_command("GRANT EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " TO %s",
 							 target);
 		outbox_owner_command("GRANT SELECT ON " SCHEMA_VIEWS " TO %s", target);
+		outbox_owner_command("GRANT EXECUTE ON FUNCTION " SCHEMA_FUNCTIONS " TO %s",
+							 target);
 	}
 	else
 	{
 		outbox_owner_command("REVOKE EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " FROM %s",
 							 target);
 		if (!reader)
+		{
 			outbox_owner_command("REVOKE SELECT ON " SCHEMA_VIEWS " FROM %s",
 								 target);
+			outbox_owner_command("REVOKE EXECUTE ON FUNCTION " SCHEMA_FUNCTIONS " FROM %s",
+								 target);
+		}
 	}
 }
 

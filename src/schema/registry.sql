@@ -402,6 +402,7 @@ BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA outbox TO %I', role);
 	EXECUTE format('GRANT SELECT ON outbox.subjects, outbox.schemas, outbox.schema_versions TO %I', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION
+		outbox.schema_diff(text, integer, integer),
 		outbox.registry_version(text, text, boolean),
 		outbox.registry_lookup(text, text, jsonb, boolean),
 		outbox.registry_check(text, text, text, jsonb),
@@ -447,6 +448,7 @@ BEGIN
 		outbox.registry_delete_mode(text) FROM %I', role);
 	-- owners of event types read the views too
 	IF NOT owner THEN
+		EXECUTE format('REVOKE EXECUTE ON FUNCTION outbox.schema_diff(text, integer, integer) FROM %I', role);
 		EXECUTE format('REVOKE SELECT ON outbox.subjects, outbox.schemas, outbox.schema_versions FROM %I', role);
 	END IF;
 	IF NOT owner AND NOT emitter AND NOT has_function_privilege(role,
