@@ -56,4 +56,22 @@ extern char *outbox_avro_schema_of_type(Oid type, int32 typmod,
 										const char *name,
 										const char *name_space);
 
+/* What has just been given another name; the rest NULL or invalid. */
+typedef struct OutboxAvroRename
+{
+	List	   *types;			/* of Oid: the types it happened to */
+	const char *old_column;		/* a column of those row types ... */
+	const char *new_column;
+	const char *old_name;		/* ... or the types themselves */
+	const char *old_schema;		/* ... or the schema they are in */
+} OutboxAvroRename;
+
+/*
+ * Schema of a type whose schema was "before" until now: aliases found there
+ * are kept, and a rename (NULL: none) adds one.
+ */
+extern char *outbox_avro_schema_of_changed_type(Oid type,
+												const OutboxAvroSchema *before,
+												const OutboxAvroRename *rename);
+
 #endif							/* OUTBOX_PG_AVRO_H */

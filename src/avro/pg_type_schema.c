@@ -20,6 +20,9 @@
  * namespace, or all of them the one that was asked for.  Two columns, labels
  * or types that end up with one name are an error here, at definition time.
  *
+ * A type that was renamed keeps its old name as an alias, and aliases of what it
+ * was before (pg_type_alias.c).
+ *
  * Reads the catalogs with the caller's snapshot; holds no lock afterwards.
  *
  *-------------------------------------------------------------------------
@@ -30,6 +33,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "avro/pg_row.h"
+#include "avro/pg_type_alias.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_enum.h"
@@ -56,6 +60,8 @@ typedef struct Writer
 	StringInfo	out;
 	const char *name_space;		/* for all types; NULL: their schema's name */
 	List	   *named;			/* of Named: types already written */
+	const OutboxAvroSchema *before; /* for aliases; NULL: none */
+	const OutboxAvroRename *rename; /* NULL: none */
 } Writer;
 
 static void put_type(Writer *w, Oid type, int32 typmod, const char *name);
@@ -97,7 +103,7 @@ put_doc(StringInfo out, const char *doc)
  */
 static bool
 begin_named(Writer *w, const char *kind, Oid type, Oid name_space_oid,
-			const char *sql_name, const char *name)
+			const char *sql_name, const char *name, const AvroNode **before)
 {
 	char	   *own_space = get_namespace_name(name_space_oid);
 	const char *space = w->name_space != NULL ? w->name_space :
@@ -114,6 +120,7 @@ begin_named(Writer *w, const char *kind, Oid type, Oid name_space_oid,
 			return false;
 		}
 	}
+	*before = NULL;
 	entry = palloc(sizeof(Named));
 	entry->type = type;
 	if (name == NULL)
@@ -139,6 +146,12 @@ begin_named(Writer *w, const char *kind, Oid type, Oid name_space_oid,
 	/* A name without dot would fall into the surrounding type's namespace. */
 	if (strchr(entry->fullname, '.') == NULL)
 		appendStringInfoString(w->out, ",\"namespace\":\"\"");
+	if (w->before != NULL)
+	{
+		*before = avro_alias_node(w->before, w->rename, type, space, name,
+								  entry->fullname);
+		avro_alias_put_type(w->out, *before, entry->fullname);
+	}
 	return true;
 }
 
@@ -178,9 +191,10 @@ put_enum(Writer *w, Oid type, Form_pg_type form, const char *name)
 	HeapTuple	tuple;
 	List	   *seen = NIL;
 	bool		first = true;
+	const AvroNode *before;
 
 	if (!begin_named(w, "enum", type, form->typnamespace,
-					 NameStr(form->typname), name))
+					 NameStr(form->typname), name, &before))
 		return;
 	put_doc(w->out, GetComment(type, TypeRelationId, 0));
 	appendStringInfoString(w->out, ",\"symbols\":[");
@@ -214,10 +228,11 @@ put_record(Writer *w, Oid type, Form_pg_type form, const char *name)
 	bool		table = get_rel_relkind(form->typrelid) !=
 		RELKIND_COMPOSITE_TYPE;
 	bool		first = true;
+	const AvroNode *before;
 
 	check_stack_depth();
 	if (!begin_named(w, "record", type, form->typnamespace,
-					 NameStr(form->typname), name))
+					 NameStr(form->typname), name, &before))
 		return;
 	put_doc(w->out, table ? GetComment(form->typrelid, RelationRelationId, 0) :
 			GetComment(type, TypeRelationId, 0));
@@ -243,6 +258,8 @@ put_record(Writer *w, Oid type, Form_pg_type form, const char *name)
 			appendStringInfoString(w->out, "],\"default\":null");
 		put_doc(w->out, GetComment(form->typrelid, RelationRelationId,
 								   att->attnum));
+		avro_alias_put_field(w->out, before, w->rename, type, desc,
+							 NameStr(att->attname));
 		appendStringInfoChar(w->out, '}');
 	}
 	appendStringInfoString(w->out, "]}");
@@ -354,12 +371,10 @@ put_type(Writer *w, Oid type, int32 typmod, const char *name)
 	ReleaseSysCache(tuple);
 }
 
-char *
-outbox_avro_schema_of_type(Oid type, int32 typmod, const char *name,
-						   const char *name_space)
+static char *
+write_schema(Writer *w, Oid type, int32 typmod, const char *name)
 {
 	StringInfoData text;
-	Writer		w = {&text, name_space, NIL};
 	OutboxAvroSchema *schema;
 
 	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
@@ -367,7 +382,8 @@ outbox_avro_schema_of_type(Oid type, int32 typmod, const char *name,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("type with oid %u does not exist", type)));
 	initStringInfo(&text);
-	put_type(&w, type, typmod, name);
+	w->out = &text;
+	put_type(w, type, typmod, name);
 
 	/* Parsing checks the names that were given; rendering makes it the one. */
 	schema = outbox_avro_parse_or_error(text.data, text.len);
@@ -376,4 +392,22 @@ outbox_avro_schema_of_type(Oid type, int32 typmod, const char *name,
 	if (GetDatabaseEncoding() != PG_UTF8)
 		return pg_any_to_server(text.data, text.len, PG_UTF8);
 	return text.data;
+}
+
+char *
+outbox_avro_schema_of_type(Oid type, int32 typmod, const char *name,
+						   const char *name_space)
+{
+	Writer		w = {.name_space = name_space};
+
+	return write_schema(&w, type, typmod, name);
+}
+
+char *
+outbox_avro_schema_of_changed_type(Oid type, const OutboxAvroSchema *before,
+								   const OutboxAvroRename *rename)
+{
+	Writer		w = {.before = before, .rename = rename};
+
+	return write_schema(&w, type, -1, NULL);
 }

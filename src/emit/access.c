@@ -39,7 +39,8 @@
 	"outbox.drop_event_type(text), " \
 	"outbox.grant_emit(text, name), " \
 	"outbox.revoke_emit(text, name), " \
-	"outbox.set_compatibility(text, text)"
+	"outbox.set_compatibility(text, text), " \
+	"outbox.plan_ddl(text)"
 
 #define SCHEMA_VIEWS \
 	"outbox.subjects, outbox.schemas, outbox.schema_versions"

@@ -56,6 +56,8 @@ typedef struct OutboxEventType
 	bool		topic_is_template;
 	uint32		schema_id;		/* 0 = none */
 	OutboxAvroSchema *schema;	/* NULL = none (format json) */
+	char	   *definition;		/* its text */
+	Oid			row_type;		/* that it comes from, InvalidOid = none */
 	OutboxAvroJsonPlan *json_plan;	/* NULL until needed */
 	OutboxRowShape *row_shape;	/* NULL until needed */
 	char	   *key_field;		/* NULL = none */

@@ -9,6 +9,10 @@
  * the end of the transaction: an output function called while encoding may
  * itself emit.
  *
+ * A row of the very type that the event type's schema comes from must fit that
+ * schema as it stands: the DDL gate (capture/ddl_gate.c) sees to that.  Here,
+ * once for each shape, is noticed when the gate was passed by.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,6 +20,8 @@
 #include "access/htup_details.h"
 #include "emit/emit.h"
 #include "fmgr.h"
+#include "schema/schema.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
@@ -50,11 +56,31 @@ find_key_column(OutboxRowShape *shape, const char *key_field)
 	}
 }
 
+static void
+check_gate(const OutboxEventType *type, Oid rowtype)
+{
+	if (type->schema == NULL || !OidIsValid(type->row_type) ||
+		getBaseType(type->row_type) != rowtype)
+		return;
+	if (strcmp(outbox_schema_of_row_type(type->row_type, type->definition, NULL),
+			   type->definition) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("row type %s of event type \"%s\" has changed",
+					format_type_be(type->row_type), type->name),
+			 errdetail("It was altered while event triggers did not run, so its schema was not checked."),
+			 errhint("Run SELECT outbox.alter_event_type(%s, row_type => %s).",
+					 quote_literal_cstr(type->name),
+					 quote_literal_cstr(format_type_be(type->row_type)))));
+}
+
 static OutboxRowShape *
 build_shape(const OutboxEventType *type, Oid rowtype, int32 typmod)
 {
 	OutboxRowShape *shape = palloc0(sizeof(OutboxRowShape));
 
+	check_gate(type, rowtype);
 	shape->context = CurrentMemoryContext;
 	shape->identifier = assign_record_type_identifier(rowtype, typmod);
 	shape->desc = lookup_rowtype_tupdesc_copy(rowtype, typmod);

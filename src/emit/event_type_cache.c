@@ -41,6 +41,7 @@ enum
 	Anum_type_name = 2,
 	Anum_type_route = 3,
 	Anum_type_schema = 4,
+	Anum_type_row_type = 5,
 	Anum_type_key_field = 6,
 	Anum_type_owner = 7,
 	Anum_grant_type = 1,
@@ -114,6 +115,11 @@ read_definition(OutboxEventType *type, const char *name)
 															&isnull));
 		if (isnull)
 			type->schema_id = 0;
+		type->row_type =
+			DatumGetObjectId(outbox_catalog_attr(&scan, tuple,
+												 Anum_type_row_type, &isnull));
+		if (isnull)
+			type->row_type = InvalidOid;
 		type->key_field = outbox_catalog_text(&scan, tuple,
 											  Anum_type_key_field);
 		type->owner = DatumGetObjectId(outbox_catalog_attr(&scan, tuple,
@@ -162,6 +168,7 @@ read_schema(OutboxEventType *type)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("schema %u of event type \"%s\" is missing",
 						type->schema_id, type->name)));
+	type->definition = definition;
 	type->schema = outbox_avro_parse_or_error(definition, strlen(definition));
 }
 

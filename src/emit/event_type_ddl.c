@@ -41,26 +41,6 @@ PG_FUNCTION_INFO_V1(outbox_create_event_type);
 PG_FUNCTION_INFO_V1(outbox_alter_event_type);
 PG_FUNCTION_INFO_V1(outbox_drop_event_type);
 
-/* An event type on its way in; NULL or 0 where there is none. */
-typedef struct TypeDefinition
-{
-	int32		id;
-	char	   *name;
-	int32		route_id;
-	int32		schema_id;
-	int32		old_schema_id;	/* under the subject as it was */
-	char	   *schema;			/* rendered, server encoding */
-	Oid			row_type;
-	char	   *topic;
-	char	   *key;
-	char	   *format;
-	char	   *on_error;
-	int32		partitions;
-	char	   *strategy;
-	char	   *compatibility;	/* asked for, of the subject */
-	char	   *subject;		/* of the route as it is */
-} TypeDefinition;
-
 static char *
 text_argument(FunctionCallInfo fcinfo, int n)
 {
@@ -95,7 +75,7 @@ check_name(const char *name)
 }
 
 static void
-check_options(const TypeDefinition *def)
+check_options(const OutboxTypeDefinition *def)
 {
 	const char *problem = outbox_topic_template_problem(def->topic);
 
@@ -124,7 +104,7 @@ check_options(const TypeDefinition *def)
 
 /* Take schema and row type from arguments 1 and 2; false when neither. */
 static bool
-take_schema(FunctionCallInfo fcinfo, TypeDefinition *def)
+take_schema(FunctionCallInfo fcinfo, OutboxTypeDefinition *def)
 {
 	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
 		ereport(ERROR,
@@ -138,7 +118,8 @@ take_schema(FunctionCallInfo fcinfo, TypeDefinition *def)
 	else if (!PG_ARGISNULL(2))
 	{
 		def->row_type = PG_GETARG_OID(2);
-		def->schema = outbox_schema_of_row_type(def->row_type);
+		def->schema = outbox_schema_of_row_type(def->row_type, def->schema,
+												NULL);
 	}
 	else
 		return false;
@@ -148,7 +129,7 @@ take_schema(FunctionCallInfo fcinfo, TypeDefinition *def)
 
 /* Take the other options that are given; arguments as of create_event_type. */
 static void
-take_options(FunctionCallInfo fcinfo, TypeDefinition *def)
+take_options(FunctionCallInfo fcinfo, OutboxTypeDefinition *def)
 {
 	if (!PG_ARGISNULL(3))
 		def->topic = text_argument(fcinfo, 3);
@@ -172,21 +153,10 @@ take_options(FunctionCallInfo fcinfo, TypeDefinition *def)
 		def->compatibility = text_argument(fcinfo, 9);
 }
 
-/* The key must be a field of the record; without a schema anything may be. */
 static void
-check_key(const TypeDefinition *def)
+check_key(const OutboxTypeDefinition *def)
 {
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[2];
-
-	if (def->key == NULL || def->schema == NULL)
-		return;
-	values[0] = CStringGetTextDatum(def->schema);
-	values[1] = CStringGetTextDatum(def->key);
-	if (outbox_owner_execute("SELECT 1 FROM pg_catalog.jsonb_array_elements("
-							 "$1::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'fields') f"
-							 " WHERE f OPERATOR(pg_catalog.->>) 'name' OPERATOR(pg_catalog.=) $2",
-							 2, types, values, NULL) == 0)
+	if (!outbox_type_has_key(def))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("key \"%s\" is no field of the schema", def->key),
@@ -194,7 +164,7 @@ check_key(const TypeDefinition *def)
 }
 
 static void
-check_format_and_schema(const TypeDefinition *def)
+check_format_and_schema(const OutboxTypeDefinition *def)
 {
 	if (strcmp(def->format, "avro") == 0 && def->schema == NULL)
 		ereport(ERROR,
@@ -208,107 +178,6 @@ check_format_and_schema(const TypeDefinition *def)
 				 errhint("Its schema, if any, is of no subject: consumers never read it.")));
 }
 
-/* The topic that the events of this type go to, unless they say otherwise. */
-static char *
-topic_of_subject(const TypeDefinition *def)
-{
-	char	   *place = strstr(def->topic, OUTBOX_TOPIC_PLACEHOLDER);
-
-	if (place == NULL)
-		return def->topic;
-	return psprintf("%.*s%s%s", (int) (place - def->topic), def->topic,
-					def->name, place + strlen(OUTBOX_TOPIC_PLACEHOLDER));
-}
-
-/* Bring the schema under its subject, and both into the definition. */
-static void
-register_schema(TypeDefinition *def, Oid role)
-{
-	OutboxSchemaRequest request = {.definition = def->schema, .role = role};
-	const char *old_subject = def->subject;
-
-	def->subject = NULL;
-	if (def->schema == NULL)
-		return;
-	if (strcmp(def->format, "avro") != 0)
-	{
-		def->schema_id = outbox_schema_store(def->schema, role);
-		return;
-	}
-	def->subject = outbox_subject_name(outbox_subject_strategy(def->strategy),
-									   topic_of_subject(def), def->schema);
-	if (def->compatibility != NULL)
-		outbox_subject_set_level(def->subject, def->compatibility, role);
-	if (old_subject != NULL && strcmp(old_subject, def->subject) == 0)
-	{
-		if (def->schema_id != 0)	/* nothing new */
-			return;
-		request.current = def->old_schema_id;
-	}
-	request.subject = def->subject;
-	def->schema_id = outbox_schema_register(&request);
-}
-
-static int32
-add_route(const TypeDefinition *def, const char *caller)
-{
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID,
-	TEXTOID, TEXTOID};
-	Datum		values[] = {
-		CStringGetTextDatum(def->name), CStringGetTextDatum(def->topic),
-		CStringGetTextDatum(def->format), CStringGetTextDatum(def->on_error),
-		Int32GetDatum(def->partitions), CStringGetTextDatum(caller),
-		CStringGetTextDatum(def->strategy),
-		def->subject == NULL ? (Datum) 0 : CStringGetTextDatum(def->subject)
-	};
-	char		nulls[] = "        ";
-
-	if (def->partitions == 0)
-		nulls[4] = 'n';
-	if (def->subject == NULL)
-		nulls[7] = 'n';
-	(void) outbox_owner_execute("INSERT INTO outbox.route"
-								" (event_type, topic, format, on_error, partitions,"
-								" created_by, subject_name_strategy, subject)"
-								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
-								8, types, values, nulls);
-	return outbox_owner_result_int();
-}
-
-/* Store the definition's own row: insert when it has no id yet. */
-static int32
-store_definition(const TypeDefinition *def, Oid owner)
-{
-	Oid			types[] = {TEXTOID, INT4OID, INT4OID, OIDOID, TEXTOID, OIDOID,
-	INT4OID};
-	Datum		values[] = {
-		CStringGetTextDatum(def->name), Int32GetDatum(def->route_id),
-		Int32GetDatum(def->schema_id), ObjectIdGetDatum(def->row_type),
-		def->key == NULL ? (Datum) 0 : CStringGetTextDatum(def->key),
-		ObjectIdGetDatum(owner), Int32GetDatum(def->id)
-	};
-	char		nulls[] = "       ";
-
-	if (def->schema_id == 0)
-		nulls[2] = 'n';
-	if (!OidIsValid(def->row_type))
-		nulls[3] = 'n';
-	if (def->key == NULL)
-		nulls[4] = 'n';
-	(void) outbox_owner_execute(def->id == 0 ?
-								"INSERT INTO outbox.event_type_def"
-								" (name, route_id, schema_id, row_type, key_field, owner)"
-								" SELECT $1, $2, $3, $4, $5, $6 WHERE $7 IS NOT NULL"
-								" RETURNING id" :
-								"UPDATE outbox.event_type_def SET route_id = $2,"
-								" schema_id = $3, row_type = $4, key_field = $5"
-								" WHERE id OPERATOR(pg_catalog.=) $7"
-								" AND name OPERATOR(pg_catalog.=) $1 AND $6 IS NOT NULL"
-								" RETURNING id",
-								7, types, values, nulls);
-	return outbox_owner_result_int();
-}
-
 /*
  * create_event_type(name, schema, row_type, topic, key, format, on_error,
  * partitions, subject_name_strategy, compatibility)
@@ -316,14 +185,13 @@ store_definition(const TypeDefinition *def, Oid owner)
 Datum
 outbox_create_event_type(PG_FUNCTION_ARGS)
 {
-	TypeDefinition def = {
+	OutboxTypeDefinition def = {
 		.name = text_argument(fcinfo, 0),
 		.format = "avro",
 		.on_error = "block",
 		.strategy = "TopicRecordName"
 	};
 	Oid			owner = GetUserId();
-	char	   *caller = GetUserNameFromId(owner, false);
 	OutboxOwnerScope scope;
 	int32		id;
 
@@ -342,9 +210,9 @@ outbox_create_event_type(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("event type \"%s\" already exists", def.name)));
-	register_schema(&def, owner);
-	def.route_id = add_route(&def, caller);
-	id = store_definition(&def, owner);
+	outbox_type_register(&def, owner);
+	outbox_type_route(&def, NULL, owner);
+	id = outbox_type_store(&def, owner);
 	outbox_access_sync(owner);
 	outbox_owner_end(&scope);
 	PG_RETURN_INT32(id);
@@ -378,82 +246,28 @@ outbox_event_type_require_owner(const char *name, Oid caller, Oid *owner)
 	return outbox_owner_result_int();
 }
 
-/* The definition as it is stored. */
-static void
-read_definition(TypeDefinition *def)
-{
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(def->id)};
-	char	   *value;
-
-	(void) outbox_owner_execute("SELECT d.route_id, d.schema_id::pg_catalog.text,"
-								" s.definition, d.row_type::pg_catalog.oid::pg_catalog.text,"
-								" r.topic, d.key_field, r.format, r.on_error,"
-								" r.partitions::pg_catalog.text,"
-								" r.subject_name_strategy, r.subject"
-								" FROM outbox.event_type_def d"
-								" JOIN outbox.route r ON r.id OPERATOR(pg_catalog.=) d.route_id"
-								" LEFT JOIN outbox.schema s ON s.id OPERATOR(pg_catalog.=) d.schema_id"
-								" WHERE d.id OPERATOR(pg_catalog.=) $1",
-								1, types, values, NULL);
-	def->route_id = outbox_owner_result_int();
-	value = outbox_owner_result_text(2);
-	def->schema_id = value == NULL ? 0 : atoi(value);
-	def->schema = outbox_owner_result_text(3);
-	value = outbox_owner_result_text(4);
-	def->row_type = value == NULL ? InvalidOid : atooid(value);
-	def->topic = outbox_owner_result_text(5);
-	def->key = outbox_owner_result_text(6);
-	def->format = outbox_owner_result_text(7);
-	def->on_error = outbox_owner_result_text(8);
-	value = outbox_owner_result_text(9);
-	def->partitions = value == NULL ? 0 : atoi(value);
-	def->strategy = outbox_owner_result_text(10);
-	def->subject = outbox_owner_result_text(11);
-	def->old_schema_id = def->schema_id;
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL ? b == NULL : b != NULL && strcmp(a, b) == 0;
-}
-
-static bool
-same_route(const TypeDefinition *a, const TypeDefinition *b)
-{
-	return strcmp(a->topic, b->topic) == 0 &&
-		strcmp(a->format, b->format) == 0 &&
-		strcmp(a->on_error, b->on_error) == 0 &&
-		strcmp(a->strategy, b->strategy) == 0 &&
-		same_text(a->subject, b->subject) &&
-		a->partitions == b->partitions;
-}
-
 /* alter_event_type(...): as create_event_type, null = keep, key '' = none */
 Datum
 outbox_alter_event_type(PG_FUNCTION_ARGS)
 {
-	TypeDefinition def = {.name = text_argument(fcinfo, 0)};
-	TypeDefinition old;
+	OutboxTypeDefinition def = {.name = text_argument(fcinfo, 0)};
+	OutboxTypeDefinition old;
 	Oid			owner;
 	OutboxOwnerScope scope;
-	char	   *caller = GetUserNameFromId(GetUserId(), false);
 
 	outbox_owner_begin(&scope);
 	outbox_owner_lock();
 	def.id = outbox_event_type_require_owner(def.name, scope.caller, &owner);
-	read_definition(&def);
+	outbox_type_read(&def);
 	old = def;
 	take_options(fcinfo, &def);
 	check_options(&def);
 	(void) take_schema(fcinfo, &def);
 	check_format_and_schema(&def);
 	check_key(&def);
-	register_schema(&def, scope.caller);
-	if (!same_route(&def, &old))
-		def.route_id = add_route(&def, caller);
-	(void) store_definition(&def, owner);
+	outbox_type_register(&def, scope.caller);
+	outbox_type_route(&def, &old, scope.caller);
+	(void) outbox_type_store(&def, owner);
 	outbox_owner_end(&scope);
 	PG_RETURN_VOID();
 }

@@ -83,8 +83,8 @@ outbox_check_base_one(uint32 schema_id, int32 version, OutboxCheckBase *base)
 								   2, types, values, NULL), base);
 }
 
-static char *
-to_server(const char *utf8)
+char *
+outbox_check_utf8(const char *utf8)
 {
 	return pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
 }
@@ -97,20 +97,28 @@ version_text(int32 version)
 }
 
 char *
-outbox_check_text(const OutboxCheckBase *base,
-				  const OutboxCompatViolation *violation)
+outbox_check_message(const OutboxCheckBase *base,
+					 const OutboxCompatViolation *violation)
 {
 	char	   *old = version_text(base->versions[violation->version]);
 	bool		backward =
 		violation->direction == OUTBOX_COMPAT_NEW_READS_OLD;
 
-	return psprintf("%s at %s: %s (reader, %s: %s; writer, %s: %s)",
-					violation->rule, to_server(violation->path),
-					to_server(violation->message),
+	return psprintf("%s (reader, %s: %s; writer, %s: %s)",
+					outbox_check_utf8(violation->message),
 					backward ? "the new schema" : old,
-					to_server(violation->reader),
+					outbox_check_utf8(violation->reader),
 					backward ? old : "the new schema",
-					to_server(violation->writer));
+					outbox_check_utf8(violation->writer));
+}
+
+char *
+outbox_check_text(const OutboxCheckBase *base,
+				  const OutboxCompatViolation *violation)
+{
+	return psprintf("%s at %s: %s", violation->rule,
+					outbox_check_utf8(violation->path),
+					outbox_check_message(base, violation));
 }
 
 const char *
@@ -128,7 +136,8 @@ outbox_check_hint(const OutboxCompatViolation *violation)
 			"Keep the symbols that were written, or give the enum a default." :
 			"Give the enum a default symbol before adding others.";
 	if (strcmp(violation->rule, OUTBOX_COMPAT_NAME_MISMATCH) == 0)
-		return "Keep the name, or add the old one as an alias.";
+		return backward ? "Keep the name, or add the old one as an alias." :
+			"Keep the name: readers of the old schema do not know the new one.";
 	return "Add a field or column of the new type instead of changing this one.";
 }
 

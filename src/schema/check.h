@@ -40,7 +40,12 @@ extern OutboxCompatViolations *outbox_schema_violations(const OutboxSchemaReques
 														const OutboxSubjectState *subject,
 														OutboxCheckBase *base);
 
-/* A violation as one line of text, in the server encoding. */
+/* A violation's text, which is UTF-8, in the server encoding. */
+extern char *outbox_check_utf8(const char *utf8);
+
+/* What a violation is and on which sides; with rule and path in front. */
+extern char *outbox_check_message(const OutboxCheckBase *base,
+								  const OutboxCompatViolation *violation);
 extern char *outbox_check_text(const OutboxCheckBase *base,
 							   const OutboxCompatViolation *violation);
 

@@ -75,6 +75,13 @@ outbox_schema_violations(const OutboxSchemaRequest *request,
 	return violations(request->definition, base, level);
 }
 
+bool
+outbox_schema_overridden(const OutboxSchemaRequest *request)
+{
+	return outbox_allow_incompatible_schema &&
+		outbox_subject_may_change(request->subject, request->role);
+}
+
 static void
 check_level(const OutboxSchemaRequest *request,
 			const OutboxSubjectState *subject)
@@ -82,13 +89,43 @@ check_level(const OutboxSchemaRequest *request,
 	OutboxCheckBase base;
 	OutboxCompatViolations *list;
 
-	if (outbox_allow_incompatible_schema &&
-		outbox_subject_may_change(request->subject, request->role))
+	if (outbox_schema_overridden(request))
 		return;
 	list = outbox_schema_violations(request, subject, &base);
 	if (list != NULL)
 		outbox_check_throw(subject->name, outbox_check_level(subject->level),
 						   &base, list);
+}
+
+void
+outbox_schema_check(const OutboxSchemaRequest *request)
+{
+	OutboxSubjectState subject;
+
+	outbox_subject_open(request->subject, request->role, &subject);
+	check_level(request, &subject);
+}
+
+List *
+outbox_schema_problems(const OutboxSchemaRequest *request)
+{
+	OutboxSubjectState subject;
+	OutboxCheckBase base;
+	OutboxCompatViolations *list;
+	List	   *problems = NIL;
+
+	outbox_subject_open(request->subject, request->role, &subject);
+	list = outbox_schema_violations(request, &subject, &base);
+	for (int i = 0; list != NULL && i < list->count; i++)
+	{
+		OutboxSchemaProblem *problem = palloc(sizeof(OutboxSchemaProblem));
+
+		problem->rule = list->items[i].rule;
+		problem->path = outbox_check_utf8(list->items[i].path);
+		problem->message = outbox_check_message(&base, &list->items[i]);
+		problems = lappend(problems, problem);
+	}
+	return problems;
 }
 
 uint32

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "avro/pg_avro.h"
+#include "nodes/pg_list.h"
 
 /* Settings (guc_schema.c). */
 extern int	outbox_compatibility;	/* OutboxCompatLevel of subjects without one */
@@ -61,7 +62,13 @@ extern char *outbox_schema_render(const char *schema);
 
 /* The same for events: error when it is no record. */
 extern char *outbox_schema_render_record(const char *schema);
-extern char *outbox_schema_of_row_type(Oid row_type);
+
+/*
+ * Schema of a row type.  Its schema until now (NULL: none) gives the aliases;
+ * a rename that has just happened (NULL: none) adds one.
+ */
+extern char *outbox_schema_of_row_type(Oid row_type, const char *before,
+									   const OutboxAvroRename *rename);
 
 /* The statement under way, as the client sent it, palloc'd; NULL: none. */
 extern char *outbox_schema_statement(void);
@@ -89,6 +96,27 @@ typedef struct OutboxSchemaRequest
  * otherwise, with rule, path and hint.
  */
 extern uint32 outbox_schema_register(const OutboxSchemaRequest *request);
+
+/* What is wrong with a request; texts in the server encoding. */
+typedef struct OutboxSchemaProblem
+{
+	const char *rule;
+	const char *path;
+	const char *message;
+} OutboxSchemaProblem;
+
+/* As a list of OutboxSchemaProblem: NIL = compatible.  Heeds no override. */
+extern List *outbox_schema_problems(const OutboxSchemaRequest *request);
+
+/* Whether the override is set and counts for this request. */
+extern bool outbox_schema_overridden(const OutboxSchemaRequest *request);
+
+/* Check alone, as outbox_schema_register() would, and throw. */
+extern void outbox_schema_check(const OutboxSchemaRequest *request);
+
+/* Let a subject that has no level of its own take over another's. */
+extern void outbox_subject_inherit_level(const char *subject,
+										 const char *from, Oid role);
 
 /* The id of a schema, which is stored when new; of no subject. */
 extern uint32 outbox_schema_store(const char *definition, Oid role);

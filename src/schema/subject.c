@@ -130,6 +130,25 @@ outbox_subject_set_level(const char *subject, const char *level, Oid role)
 								2, types, values, level == NULL ? " n" : NULL);
 }
 
+void
+outbox_subject_inherit_level(const char *subject, const char *from, Oid role)
+{
+	OutboxSubjectState state;
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {
+		CStringGetTextDatum(subject), CStringGetTextDatum(from)
+	};
+
+	outbox_subject_open(subject, role, &state);
+	(void) outbox_owner_execute("UPDATE outbox.subject AS s"
+								" SET compatibility = f.compatibility"
+								" FROM outbox.subject f"
+								" WHERE s.name OPERATOR(pg_catalog.=) $1"
+								" AND f.name OPERATOR(pg_catalog.=) $2"
+								" AND s.compatibility IS NULL",
+								2, types, values, NULL);
+}
+
 /* set_compatibility(subject, level); null level = the default again */
 Datum
 outbox_set_compatibility(PG_FUNCTION_ARGS)

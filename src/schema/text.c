@@ -59,16 +59,20 @@ outbox_schema_render_record(const char *schema)
 }
 
 char *
-outbox_schema_of_row_type(Oid row_type)
+outbox_schema_of_row_type(Oid row_type, const char *before,
+						  const OutboxAvroRename *rename)
 {
+	const OutboxAvroSchema *old = NULL;
+
 	if (get_typtype(getBaseType(row_type)) != TYPTYPE_COMPOSITE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("type %s is not a row type",
 						format_type_be(row_type)),
 				 errhint("Pass a table or a composite type.")));
-	return outbox_schema_render_record(outbox_avro_schema_of_type(row_type, -1,
-																  NULL, NULL));
+	if (before != NULL)
+		old = outbox_schema_parse(before);
+	return outbox_avro_schema_of_changed_type(row_type, old, rename);
 }
 
 /*

@@ -82,6 +82,7 @@ sub masked
 	$text =~ s/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g;
 	$text =~ s/\d{4}-\d\d-\d\dT[\d:.]+Z/TIME/g;
 	$text =~ s/"timestamp":\s*\d+/"timestamp":TIME/g;
+	$text =~ s/"schema_id":\s*\d+/"schema_id":ID/g;
 	$text =~ s/\s+//g;
 	return $text;
 }
