@@ -51,7 +51,7 @@ load(OutboxRequest *request, OutboxDb *db, uint32 id)
 
 	rows = outbox_db_query(db, request,
 						   "SELECT s.definition, s.refs::text "
-						   "FROM outbox.schemas s WHERE s.id = $1::integer",
+						   "FROM outbox.wire_schemas s WHERE s.id = $1::integer",
 						   1, params);
 	if (rows == NULL)
 		return false;
@@ -106,7 +106,7 @@ get_with_max(OutboxRequest *request, OutboxDb *db)
 						   "SELECT json_strip_nulls(json_build_object("
 						   "'schema', s.definition, 'references', s.refs, "
 						   "'maxId', (SELECT max(x.id) FROM outbox.schemas x))) "
-						   "FROM outbox.schemas s WHERE s.id = $1::integer",
+						   "FROM outbox.wire_schemas s WHERE s.id = $1::integer",
 						   1, params);
 	if (rows != NULL && outbox_rows_count(rows) == 0)
 	{
@@ -155,10 +155,10 @@ outbox_get_schema_subjects(OutboxRequest *request, OutboxDb *db)
 {
 	return get_uses(request, db,
 					"SELECT coalesce((SELECT json_agg(DISTINCT v.subject) "
-					"FROM outbox.schema_versions v WHERE v.schema_id = s.id "
+					"FROM outbox.schema_versions v WHERE v.schema_id = s.schema_id "
 					"AND (NOT v.deleted OR $2::boolean) "
 					"AND v.subject = coalesce($3, v.subject)), '[]') "
-					"FROM outbox.schemas s WHERE s.id = $1::integer");
+					"FROM outbox.wire_schemas s WHERE s.id = $1::integer");
 }
 
 bool
@@ -168,10 +168,10 @@ outbox_get_schema_versions(OutboxRequest *request, OutboxDb *db)
 					"SELECT coalesce((SELECT json_agg(json_build_object("
 					"'subject', v.subject, 'version', v.version) "
 					"ORDER BY v.subject, v.version) "
-					"FROM outbox.schema_versions v WHERE v.schema_id = s.id "
+					"FROM outbox.schema_versions v WHERE v.schema_id = s.schema_id "
 					"AND (NOT v.deleted OR $2::boolean) "
 					"AND v.subject = coalesce($3, v.subject)), '[]') "
-					"FROM outbox.schemas s WHERE s.id = $1::integer");
+					"FROM outbox.wire_schemas s WHERE s.id = $1::integer");
 }
 
 bool

@@ -400,6 +400,7 @@ CREATE FUNCTION outbox.grant_registry(role name, write boolean DEFAULT false)
 AS $$
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA outbox TO %I', role);
+	EXECUTE format('GRANT SELECT ON outbox.wire_schemas TO %I', role);
 	EXECUTE format('GRANT SELECT ON outbox.subjects, outbox.schemas, outbox.schema_versions TO %I', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION
 		outbox.schema_diff(text, integer, integer),
@@ -433,6 +434,7 @@ DECLARE
 	emitter boolean := EXISTS (SELECT FROM outbox.event_type_grant g
 		WHERE g.grantee = quote_ident(role)::regrole);
 BEGIN
+	EXECUTE format('REVOKE SELECT ON outbox.wire_schemas FROM %I', role);
 	EXECUTE format('REVOKE EXECUTE ON FUNCTION
 		outbox.registry_version(text, text, boolean),
 		outbox.registry_lookup(text, text, jsonb, boolean),

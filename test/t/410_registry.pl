@@ -192,6 +192,25 @@ ok_resumed($node, 'with the built-in registry again');
 is($seen[-1]{schema}, $own, 'the same id as at first');
 my ($small, $large) = (scalar(grep { $_->{schema} < 1000 } @seen), scalar(grep { $_->{schema} > 1000 } @seen));
 ok($small > 10 && $large == 5, "both kinds of ids are there ($small and $large)");
+# Whoever asks the database's own HTTP server finds both kinds, too.
+my $port = PostgreSQL::Test::Cluster::get_free_port();
+$node->safe_psql('postgres', q{CREATE ROLE outbox_http LOGIN; SELECT outbox.grant_registry('outbox_http')});
+reload_with($node, 'outbox.http_listen' => "127.0.0.1:$port");
+my $built_in = "http://127.0.0.1:$port";
+for (1 .. 100)
+{
+	($status) = eval { http_json('GET', "$built_in/subjects") };
+	last if ($status // 0) == 200;
+	select(undef, undef, undef, 0.1);
+}
+my @all = check_decoded('built-in registry, all ids there ever were', $built_in, $typed, $later, $third, $fourth, $taken, $off, $late);
+is(scalar(@all), $node->safe_psql('postgres', q{SELECT count(*) FROM app.truth WHERE value->>'n' IS NOT NULL}) - 4, 'none is missing');
+($status, $found) = http_json('GET', "$built_in/schemas/ids/$external/versions");
+is_deeply($found, [ { subject => $subject, version => 1 } ], 'an external id says where it is used');
+$node->safe_psql('postgres', "INSERT INTO outbox.registry_id SELECT 'third', 'x', max(id), 424242 FROM outbox.schema"
+	  . " UNION ALL SELECT 'fourth', 'x', min(id), 424242 FROM outbox.schema");
+($status) = http_json('GET', "$built_in/schemas/ids/424242");
+is($status, 404, 'an id that two registries gave to different schemas is not guessed');
 check_all($node, 'every id resolved by the database', $plain, $typed, $later, $third, $fourth, $taken, $off, $late);
 
 $node->stop;
