@@ -75,8 +75,11 @@ sub outbox_node
 	my ($name, %opt) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	my $servers = $opt{bootstrap} // bootstrap();
+	my %init = @{ $opt{init} // [] };
 
-	$node->init(@{ $opt{init} // [] });
+	# From PostgreSQL 18 on the test framework's default is SQL_ASCII.
+	$init{extra} = [ '--encoding=UTF8', @{ $init{extra} // [] } ];
+	$node->init(%init);
 	$node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'outbox'
 wal_level = replica
