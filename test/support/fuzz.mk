@@ -2,22 +2,31 @@
 # (and outbox-kafka without its main), by clang, with libFuzzer and the address
 # and undefined-behaviour sanitizers.
 #
+# Those in test/fuzz/server are libraries for a backend, with src/avro in them.
+#
 #	make -f test/support/fuzz.mk PG_CONFIG=...	build/fuzz/NAME for each
 PG_CONFIG ?= pg_config
 CLANG := $(or $(CLANG),$(shell test/support/clang $(PG_CONFIG)))
 
-TARGETS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
+TARGETS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c)) \
+	$(patsubst test/fuzz/server/%.c,build/fuzz/%,$(wildcard test/fuzz/server/*.c))
 SRC = $(wildcard src/base/*.c src/record/*.c) $(filter-out src/avro/pg_%,$(wildcard src/avro/*.c)) \
 	$(filter-out %/main.c,$(wildcard src/outbox-kafka/*.c))
 OBJS = $(patsubst src/%.c,build/fuzz/obj/%.o,$(SRC))
 HEADERS = $(wildcard src/*.h src/*/*.h test/fuzz/*.h)
 
-SANITIZE = address,undefined -fno-sanitize-recover=undefined
+UNDEFINED = undefined -fno-sanitize-recover=undefined
+SANITIZE = address,$(UNDEFINED)
 CFLAGS = -g -O1 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-ignored-attributes -fno-omit-frame-pointer $(COPT)
 CPPFLAGS = -DFRONTEND -D_GNU_SOURCE -Isrc -Itest -I$(shell $(PG_CONFIG) --includedir-server)
 LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport -Wl,--as-needed \
 	-lrdkafka -lavro -ljansson -lcurl -lcrypto -lz -lm
+
+SERVER_OBJS = $(patsubst src/%.c,build/fuzz/server/%.o,$(wildcard src/base/*.c src/avro/*.c))
+SERVER_CPPFLAGS = -D_GNU_SOURCE -Isrc -Itest -I$(shell $(PG_CONFIG) --includedir-server)
+RUNTIME = $(shell $(CLANG) -print-resource-dir)/lib/linux
+MACHINE = $(shell uname -m)
 
 all: $(TARGETS)
 .SECONDARY:
@@ -29,3 +38,14 @@ build/fuzz/obj/%.o: src/%.c $(HEADERS)
 build/fuzz/%: test/fuzz/%.c $(OBJS) $(HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(CFLAGS) -fsanitize=fuzzer,$(SANITIZE) $(CPPFLAGS) -pthread -o $@ $< $(OBJS) $(LIBS)
+
+build/fuzz/server/%.o: src/%.c $(HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) $(CFLAGS) -fPIC -fsanitize=fuzzer-no-link,$(UNDEFINED) $(SERVER_CPPFLAGS) -c -o $@ $<
+
+build/fuzz/%: test/fuzz/server/%.c test/fuzz/server/backend $(SERVER_OBJS) $(HEADERS)
+	$(CLANG) $(CFLAGS) -fPIC -shared -fsanitize=fuzzer-no-link,$(UNDEFINED) $(SERVER_CPPFLAGS) -o $@.so $< \
+		$(SERVER_OBJS) $(RUNTIME)/libclang_rt.ubsan_standalone-$(MACHINE).a \
+		$(RUNTIME)/libclang_rt.fuzzer_no_main-$(MACHINE).a -lstdc++ -lpthread -ldl -lm
+	printf '#!/bin/sh\nexec %s %s "$$@"\n' $(CURDIR)/test/fuzz/server/backend $* >$@
+	chmod +x $@
