@@ -41,11 +41,12 @@ fi
 say() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
 note() { printf '  %s\n' "$*"; }
 
-shop=		# the running shop.py
+shop= reader=		# the running shop.py and consume.py
 finish() {
 	local rc=$?
 	trap - EXIT INT TERM
 	[ -z "$shop" ] || end_group "$shop"
+	[ -z "$reader" ] || end_group "$reader"
 	if [ "$keep" = 0 ] || [ $rc != 0 ]; then sweep; fi
 	exit $rc
 }
@@ -64,13 +65,14 @@ private_server
 prepare_run
 bin=$("$PG_CONFIG" --bindir)
 python=$work/venv/bin/python
-step "build outbox and outbox-kafka" build
+step "build outbox, outbox-kafka and outbox-http" build
 
 start_broker() { as_user "$kafka" start "$run/broker"; }
 start_server() {
 	cat >"$work/demo.conf" <<-CONF
 	shared_preload_libraries = 'outbox'
 	outbox.bootstrap_servers = '$bootstrap'
+	outbox.http_listen = '$registry_port'
 	log_line_prefix = '%m [%p] %q%a '
 	CONF
 	as_user "$instance" start "$run/server" "$work/demo.conf"
@@ -86,6 +88,8 @@ AdminClient({"bootstrap.servers": sys.argv[1], "log_level": 0}).list_topics(time
 	# somebody's broker may hold the topic of an earlier run
 	topic=shop.orders.$(date +%s) own_broker=0
 fi
+registry_port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+registry=http://127.0.0.1:$registry_port
 step "start a PostgreSQL cluster" start_server
 # shellcheck disable=SC2046
 export $(cat "$run/server/env") PGUSER=postgres PGDATABASE=shop
@@ -154,10 +158,13 @@ published() {
 }
 step "  wait until all of it is published" published
 
+# -------------------------------------------------------------- its schemas
+. "$root/test/demo/schemas.sh"
+
 # ------------------------------------------------------------- the other side
-say "A stock Python consumer (confluent-kafka, fastavro, read_committed)"
-query -c "SELECT json_object_agg(id, definition) FROM outbox.schema" >"$work/logs/schemas.json"
-as_user "$python" "$root/test/consumer/consume.py" --bootstrap "$bootstrap" --schemas "$work/logs/schemas.json" "$topic" >"$work/logs/seen.jsonl"
+say "A stock Python consumer (confluent-kafka's AvroDeserializer, read_committed)"
+note "Schemas come from $registry, which the server itself runs."
+as_user "$python" "$root/test/consumer/consume.py" --bootstrap "$bootstrap" --registry "$registry" "$topic" >"$work/logs/seen.jsonl"
 as_user "$python" "$root/test/demo/shop.py" truth >"$work/logs/truth.jsonl"
 as_user "$python" "$root/test/demo/shop.py" show "$work/logs/seen.jsonl" $colour
 
@@ -181,5 +188,6 @@ if [ $keep = 1 ]; then
 	say "Left running; ./demo.sh --stop ends it"
 	note "psql:      $prefix$bin/psql -h $PGHOST -p $PGPORT -U postgres shop"
 	note "emit:      SELECT outbox.emit('order.paid', '{\"customer\": \"me\", \"order_no\": 1, \"cents\": 5, \"method\": \"cash\"}', key => 'me');"
-	note "consumer:  $python $root/test/consumer/consume.py --bootstrap $bootstrap --schemas $work/logs/schemas.json --follow $topic"
+	note "consumer:  $python $root/test/consumer/consume.py --bootstrap $bootstrap --registry $registry --follow $topic"
+	note "schemas:   curl $registry/subjects; curl $registry/metrics"
 fi

@@ -4,11 +4,12 @@
 From the beginning up to the end offsets of the moment it starts, with
 isolation level read_committed.  Each line holds topic, partition, offset,
 timestamp, key, headers (list of [name, value]), schema (id of the Confluent
-frame or null) and value: decoded with the schemas of --schemas if it is
-framed, JSON if it is JSON, else {"base64": ...}.
+frame or null) and value: decoded if it is framed, JSON if it is JSON, else {"base64": ...}.
 
+  consume.py --bootstrap HOST:PORT --registry URL TOPIC...
   consume.py --bootstrap HOST:PORT --schemas schemas.json TOPIC...
 
+With --registry values are decoded by confluent-kafka's own AvroDeserializer.
 schemas.json maps schema ids to definitions, as exported from the database:
   SELECT json_object_agg(id, definition) FROM outbox.schema
 
@@ -25,6 +26,7 @@ import json
 import sys
 import time
 import uuid
+import warnings
 
 import fastavro
 from confluent_kafka import (Consumer, KafkaError, KafkaException, TopicPartition, OFFSET_BEGINNING)
@@ -77,6 +79,24 @@ class Decoder:
             return None, {"base64": base64.b64encode(raw).decode()}
 
 
+class RegistryDecoder(Decoder):
+    """As above, with the stock deserializer and a schema registry."""
+
+    def __init__(self, url):
+        # authlib warns of its own future whatever the filters say
+        warnings.showwarning, shown = lambda *args, **kwargs: None, warnings.showwarning
+        from confluent_kafka.schema_registry import SchemaRegistryClient
+        from confluent_kafka.schema_registry.avro import AvroDeserializer
+        warnings.showwarning = shown
+        super().__init__({})
+        self.deserializer = AvroDeserializer(SchemaRegistryClient({"url": url}))
+
+    def value(self, raw):
+        if raw is not None and len(raw) >= 5 and raw[0] == 0:
+            return int.from_bytes(raw[1:5], "big"), self.deserializer(raw, None)
+        return super().value(raw)
+
+
 def text(raw):
     if raw is None:
         return None
@@ -104,7 +124,8 @@ def record(message, decoder):
             "schema": number, "value": value}
 
 
-def read(bootstrap, topics, decoder, extra=None, isolation="read_committed", timeout=60, follow=False):
+def read(bootstrap, topics, decoder, extra=None, isolation="read_committed", timeout=60, follow=False,
+         latest=False):
     """Yields one dict a message; raises TimeoutError short of the end."""
     base = dict(CONFIG, **(extra or {}), **{
         "bootstrap.servers": bootstrap, "group.id": f"outbox-test-{uuid.uuid4()}"})
@@ -119,6 +140,10 @@ def read(bootstrap, topics, decoder, extra=None, isolation="read_committed", tim
             low, high = marks.get_watermark_offsets(TopicPartition(part.topic, part.partition), timeout=15)
             if high > low or follow:
                 ends[(part.topic, part.partition)] = high
+        if latest:
+            for p in parts:
+                p.offset = ends[(p.topic, p.partition)]
+            print("consume.py: reading from the end", file=sys.stderr, flush=True)
         consumer.assign([p for p in parts if (p.topic, p.partition) in ends])
         deadline = time.monotonic() + timeout
         while ends or follow:
@@ -154,17 +179,20 @@ def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("topics", nargs="+", metavar="TOPIC")
     args.add_argument("--bootstrap", required=True)
+    args.add_argument("--registry", metavar="URL", help="schema registry, such as outbox-http")
     args.add_argument("--schemas", help="file that maps schema ids to definitions")
     args.add_argument("--uncommitted", action="store_true", help="read_uncommitted instead")
     args.add_argument("--timeout", type=float, default=60, help="seconds without progress")
     args.add_argument("--follow", action="store_true", help="go on until stopped")
+    args.add_argument("--latest", action="store_true", help="with --follow: what comes from now on")
     args.add_argument("-X", action="append", default=[], metavar="KEY=VALUE", help="client setting")
     args = args.parse_args()
     try:
-        for one in read(args.bootstrap, args.topics, Decoder(load_schemas(args.schemas)),
+        decoder = RegistryDecoder(args.registry) if args.registry else Decoder(load_schemas(args.schemas))
+        for one in read(args.bootstrap, args.topics, decoder,
                         dict(x.split("=", 1) for x in args.X),
                         "read_uncommitted" if args.uncommitted else "read_committed",
-                        args.timeout, args.follow):
+                        args.timeout, args.follow, args.latest and args.follow):
             print(json.dumps(one, default=plain), flush=args.follow)
     except TimeoutError as e:
         print(f"consume.py: {e}", file=sys.stderr)

@@ -37,7 +37,11 @@ SELECT outbox.create_event_type('order.placed',
 			{"name": "coupon", "type": ["null", "string"], "default": null}
 		]}');
 
--- ... and one derived from a composite type.
-CREATE TYPE shop.payment AS (customer text, order_no bigint, cents bigint, method text);
+-- ... and one derived from a table: the second type of event in the same topic.
+CREATE TABLE shop.payment (customer text, order_no bigint, cents bigint, method text);
 SELECT outbox.create_event_type('order.paid',
 	topic => :'topic', partitions => 3, row_type => 'shop.payment');
+
+-- outbox-http reads schemas as this role.
+CREATE ROLE outbox_http LOGIN;
+SELECT outbox.grant_registry('outbox_http');
