@@ -14,14 +14,15 @@
  * What a client can make us hold is bounded: connections, bytes of a head and
  * of a body, bytes of all bodies together, and time.  The time from one
  * answer's end to the next one's is limited as a whole, so that sending or
- * taking a byte now and then does not help; when most connections are taken,
- * that limit is short.
+ * taking a byte now and then does not help; when most connections that an
+ * address has are taken, that limit is short.
  *
  *-------------------------------------------------------------------------
  */
 #include "outbox-http/server.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,12 +35,12 @@
 #include "outbox-http/settings.h"
 
 #define MAX_CONNECTIONS	512
-#define CROWDED			(MAX_CONNECTIONS * 3 / 4)
 #define MAX_HEAD		(24 * 1024) /* request line and headers */
 #define MAX_BODIES		(64 * 1024 * 1024)	/* all together */
 #define IDLE_TIME		30		/* s */
 #define EXCHANGE_TIME	60000	/* ms */
 #define CROWDED_TIME	3000	/* ms */
+#define GONE_TIME		4000	/* ms, when the client sends no more */
 #define STOP_TIME		1000	/* ms */
 
 typedef struct Connection
@@ -67,7 +68,8 @@ typedef struct Exchange
 	Connection *connection;
 	const OutboxRoute *route;
 	ExchangeState state;
-	size_t		held;			/* bytes of its body, counted */
+	size_t		taken;			/* bytes of its body that came */
+	size_t		held;			/* of them, counted in body_bytes */
 	char	   *user;			/* to be checked by a worker, else NULL */
 	const char *password;
 } Exchange;
@@ -131,17 +133,33 @@ connection_changed(void *cls, struct MHD_Connection *mhd, void **context,
 	atomic_fetch_sub(&outbox_counters.connections, 1);
 }
 
+/*
+ * Whether the client has closed its side.  MHD keeps a connection that ended
+ * within a request's head until it is idle for too long.
+ */
+static bool
+sends_no_more(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) == 1;
+}
+
 void
 outbox_server_expire(void)
 {
 	int64		now = outbox_monotonic_ms();
-	int64		limit = atomic_load(&outbox_counters.connections) > CROWDED ?
+	unsigned long crowd = MAX_CONNECTIONS / nlisteners * 3 / 4;
+	int64		limit = atomic_load(&outbox_counters.connections) > crowd ?
 		CROWDED_TIME : EXCHANGE_TIME;
 
 	pthread_mutex_lock(&lock);
 	for (Connection *c = connections; c != NULL; c = c->next)
 	{
-		if (!c->working && now - c->since > limit)
+		int64		age = now - c->since;
+
+		if (!c->working &&
+			(age > limit || (age > GONE_TIME && sends_no_more(c->fd))))
 		{
 			/* its thread sees the end of it and closes it */
 			shutdown(c->fd, SHUT_RDWR);
@@ -362,10 +380,11 @@ take_body(Exchange *e, const char *data, size_t len)
 {
 	StringInfo	body = &e->request.body;
 
+	e->taken += len;
+
 	/* what comes after a refusal is not kept, and not listened to for long */
 	if (e->request.status != 0)
-		return (e->held += len) < 8 * OUTBOX_MAX_BODY &&
-			(atomic_fetch_add(&outbox_counters.body_bytes, len), true);
+		return e->taken < 8 * OUTBOX_MAX_BODY;
 	e->held += len;
 	if (atomic_fetch_add(&outbox_counters.body_bytes, len) + len > MAX_BODIES)
 		outbox_answer_error(&e->request, 503, "too many requests at a time");

@@ -90,11 +90,14 @@ def raw(port, data, timeout=10, host="127.0.0.1"):
     out = b""
     with socket.create_connection((host, port), timeout=timeout) as s:
         try:
-            s.sendall(data)
-            s.shutdown(socket.SHUT_WR)
+            try:
+                s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass			# it was cut off: there may be an answer all the same
             while chunk := s.recv(65536):
                 out += chunk
-        except (ConnectionError, socket.timeout):
+        except OSError:
             pass
     return out
 
