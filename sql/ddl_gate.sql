@@ -40,6 +40,7 @@ INSERT INTO ddl (statement) VALUES
 	('ALTER TABLE shop.item ALTER COLUMN n SET STATISTICS 10'),
 	('ALTER TABLE shop.item ADD CHECK (n > 0)'),
 	('ALTER TABLE shop.item DROP CONSTRAINT item_pkey'),
+	('ALTER TABLE shop.item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id, name)'),
 	('ALTER TABLE shop.item RENAME TO article'),
 	('ALTER TABLE shop.item SET SCHEMA public'),
 	('ALTER TABLE shop.item ENABLE ROW LEVEL SECURITY'),
@@ -247,8 +248,10 @@ ALTER EVENT TRIGGER outbox_ddl_gate DISABLE;
 COMMENT ON COLUMN shop.own.y IS 'why';
 ALTER EVENT TRIGGER outbox_ddl_gate ENABLE;
 SELECT schema LIKE '%why%' AS documented FROM outbox.event_types WHERE name = 'own';
--- or by the next DDL on it
+-- or by the next DDL on its columns
 ALTER TABLE shop.own ADD CHECK (id > 0);
+SELECT schema LIKE '%why%' AS documented FROM outbox.event_types WHERE name = 'own';
+ALTER TABLE shop.own ALTER COLUMN id SET DEFAULT 1;
 SELECT schema LIKE '%why%' AS documented FROM outbox.event_types WHERE name = 'own';
 
 -- a schema given as text has no row type to follow

@@ -40,6 +40,7 @@ enum
 {
 	Anum_type_id = 1,
 	Anum_type_name = 2,
+	Anum_type_route = 3,
 	Anum_type_schema = 4,
 	Anum_type_row_type = 5,
 	Anum_type_key_field = 6
@@ -50,6 +51,7 @@ typedef struct RowEvent
 {
 	int32		id;
 	char	   *name;
+	uint32		route_id;
 	uint32		schema_id;
 	Oid			row_type;
 	char	   *key;			/* or NULL */
@@ -79,6 +81,9 @@ read_row_events(void)
 		event->id = DatumGetInt32(outbox_catalog_attr(&scan, tuple,
 													  Anum_type_id, &isnull));
 		event->name = outbox_catalog_text(&scan, tuple, Anum_type_name);
+		event->route_id =
+			DatumGetInt32(outbox_catalog_attr(&scan, tuple, Anum_type_route,
+											  &isnull));
 		event->schema_id =
 			DatumGetInt32(outbox_catalog_attr(&scan, tuple, Anum_type_schema,
 											  &isnull));
@@ -121,14 +126,13 @@ static void
 follow(const RowEvent *event, OutboxDdlChange *change, Oid role)
 {
 	OutboxFollowResult result;
+	OutboxRoute route;
 	char	   *before = outbox_catalog_schema(event->schema_id);
 	char	   *schema;
 
-	if (before == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("schema %u of event type \"%s\" is missing",
-						event->schema_id, event->name)));
+	/* pg_restore --jobs may be loading our tables at this moment */
+	if (before == NULL || !outbox_catalog_route(event->route_id, &route))
+		return;
 	schema = outbox_schema_of_row_type(event->row_type, before,
 									   change->renamed ? &change->rename : NULL);
 	outbox_event_type_follow(event->id, event->name, schema,

@@ -1,6 +1,8 @@
 /*
  * The extension's tables.  Nobody but the owner may read or write them; views
- * and functions of the other rooms are the way in.
+ * and functions of the other rooms are the way in, and see to it that what a
+ * row refers to is there: foreign keys would make pg_restore --jobs fail, which
+ * loads the tables in any order.
  */
 
 -- One row: who this installation is.  Not dumped: a restored copy is another.
@@ -70,9 +72,9 @@ CREATE TABLE outbox.subject_default (
 
 -- A number is never given twice within a subject, also not after a delete.
 CREATE TABLE outbox.schema_version (
-	subject text COLLATE "C" NOT NULL REFERENCES outbox.subject,
+	subject text COLLATE "C" NOT NULL,
 	version integer NOT NULL CHECK (version > 0),
-	schema_id integer NOT NULL REFERENCES outbox.schema,
+	schema_id integer NOT NULL,
 	deleted boolean NOT NULL DEFAULT false,		-- softly
 	created_at timestamptz NOT NULL DEFAULT now(),
 	created_by name NOT NULL DEFAULT current_user,
@@ -85,7 +87,7 @@ CREATE INDEX schema_version_schema_id_idx ON outbox.schema_version (schema_id);
 CREATE TABLE outbox.registry_id (
 	registry text COLLATE "C" NOT NULL,
 	subject text COLLATE "C" NOT NULL,
-	schema_id integer NOT NULL REFERENCES outbox.schema,
+	schema_id integer NOT NULL,
 	external_id integer NOT NULL,
 	registered_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (registry, subject, schema_id)
@@ -104,14 +106,14 @@ CREATE TABLE outbox.route (
 	created_by name NOT NULL DEFAULT current_user,
 	subject_name_strategy text NOT NULL CHECK (subject_name_strategy IN
 		('TopicName', 'RecordName', 'TopicRecordName')),
-	subject text COLLATE "C" REFERENCES outbox.subject	-- null: format json
+	subject text COLLATE "C"	-- null: format json
 );
 
 CREATE TABLE outbox.event_type_def (
 	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name text COLLATE "C" NOT NULL UNIQUE,
-	route_id integer NOT NULL REFERENCES outbox.route,
-	schema_id integer REFERENCES outbox.schema,	-- null: format json, no schema
+	route_id integer NOT NULL,
+	schema_id integer,	-- null: format json, no schema
 	row_type regtype,				-- null: schema given as text
 	key_field text,					-- payload field that is the default key
 	owner regrole NOT NULL,
@@ -119,7 +121,7 @@ CREATE TABLE outbox.event_type_def (
 );
 
 CREATE TABLE outbox.event_type_grant (
-	event_type_id integer NOT NULL REFERENCES outbox.event_type_def ON DELETE CASCADE,
+	event_type_id integer NOT NULL,
 	grantee regrole NOT NULL,
 	PRIMARY KEY (event_type_id, grantee)
 );
