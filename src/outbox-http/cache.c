@@ -43,6 +43,8 @@ void
 outbox_cache_init(void)
 {
 	memset(buckets, 0, sizeof(buckets));
+	newest = oldest = NULL;
+	nhits = nmisses = nentries = nbytes = 0;
 }
 
 static Entry **

@@ -17,6 +17,7 @@ typedef enum OutboxCachePart
 	OUTBOX_CACHE_PARTS
 } OutboxCachePart;
 
+/* Begin with nothing; what was there is forgotten, not freed. */
 extern void outbox_cache_init(void);
 
 /* Answer the request from memory; false when the id is not there. */

@@ -108,8 +108,10 @@ def large():
     raw(server.port, b"POST /subjects/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 400)
     # what was refused is forgotten: a hundred times, and there is room for more
     for _ in range(100):
-        raw(server.port, b"POST /subjects/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" +
-            chunk * 17 + b"0\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as s:
+            s.sendall(b"POST /subjects/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                      chunk * 17 + b"0\r\n\r\n")
+            assert s.recv(1000).startswith(b"HTTP/1.1 413 ")
     # just small enough
     text = json.dumps({"schema": "x" * (1024 * 1024 - 20)})
     answer = server.ask("POST", "/subjects/a/versions", text.encode(), {"Content-Type": MEDIA})

@@ -1,5 +1,5 @@
 # Fuzz targets: test/fuzz/*.c, each linked with the rooms that programs share
-# (and outbox-kafka without its main), by clang, with libFuzzer and the address
+# (outbox-kafka without its main, outbox-http without sockets and libpq), by clang, with libFuzzer and the address
 # and undefined-behaviour sanitizers.
 #
 # Those in test/fuzz/server are libraries for a backend, with src/avro in them.
@@ -11,7 +11,8 @@ CLANG := $(or $(CLANG),$(shell test/support/clang $(PG_CONFIG)))
 TARGETS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c)) \
 	$(patsubst test/fuzz/server/%.c,build/fuzz/%,$(wildcard test/fuzz/server/*.c))
 SRC = $(wildcard src/base/*.c src/record/*.c) $(filter-out src/avro/pg_%,$(wildcard src/avro/*.c)) \
-	$(filter-out %/main.c,$(wildcard src/outbox-kafka/*.c))
+	$(filter-out %/main.c,$(wildcard src/outbox-kafka/*.c)) \
+	$(filter-out $(addprefix src/outbox-http/,main.c server.c listen.c workers.c db.c log.c),$(wildcard src/outbox-http/*.c))
 OBJS = $(patsubst src/%.c,build/fuzz/obj/%.o,$(SRC))
 HEADERS = $(wildcard src/*.h src/*/*.h test/fuzz/*.h)
 
