@@ -83,6 +83,24 @@ is($lag, $node->safe_psql('postgres', 'SELECT count(*) - 1 FROM app.truth'), 'wh
 $server->fault;
 ok_resumed($node, 'a registry that was slow');
 
+# ---- a backlog: what was committed before a new schema is sent, not held with it
+$type = new_type();
+$server->fault('status:503', 'POST');
+$node->safe_psql('postgres', 'SELECT outbox.pause()');
+wait_state($node, 'paused');
+$relay = relay_pid($node);
+my $published = $node->safe_psql('postgres', 'SELECT events FROM outbox.status()');
+put($node, 'typed', 5);
+put($node, $type, 1);
+put($node, 'typed', 5);
+$node->safe_psql('postgres', 'SELECT outbox.resume()');
+ok_state($node, 'registry_unavailable', '503', 'a new schema in a backlog');
+ok(wait_for($node, 'SELECT events FROM outbox.status()', want => $published + 5), 'what was committed before it is published');
+is(relay_pid($node), $relay, 'by the same process');
+$server->fault;
+ok_resumed($node, 'the backlog');
+is(relay_pid($node), $relay, 'all of it');
+
 # ---- processes die while it is asked
 foreach my $who (qw(child relay))
 {
