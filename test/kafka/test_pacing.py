@@ -169,38 +169,7 @@ def test_rest():
     print("# gaps, ms: %s" % " ".join("%.1f" % (g * 1000) for g in gaps))
     # on a busy machine a refusal may look like something else: not all 40 count, but 12 do
     assert len(gaps) == 10 and min(gaps) >= 0.006, gaps
-    # it wakes up for that; nobody else would for a second
-    assert sorted(gaps)[5] < 0.5, gaps
     assert values(proxy.address, t) == [b"%d.0" % b for b in range(1, 52)]
-    c.close()
-
-
-@test("one refusal is not held against the batches after it")
-def test_little_rest():
-    broker, proxy = proxied()
-    c, n, _ = started(proxy.address, ring=1)
-    gaps, ended, refused = [], [None], []
-
-    def hook(api, frame):
-        if api == END_TXN:
-            ended[0] = time.monotonic()
-        elif adds_partitions(api, frame) and ended[0] is not None:
-            gaps.append(time.monotonic() - ended[0])
-            ended[0] = None
-            if not refused:
-                refused.append(frame)
-                return partitions_answer(frame, CONCURRENT_TRANSACTIONS)
-        return "pass"
-    proxy.hook = hook
-    for b in range(1, 31):
-        batch(c, b)
-        time.sleep(0.04)                                    # none of these is early
-    assert refused
-    gaps.clear()
-    for b in range(31, 39):
-        batch(c, b)
-    print("# gaps, ms: %s" % " ".join("%.1f" % (g * 1000) for g in gaps[1:]))
-    assert min(gaps[1:]) < 0.0095, gaps                     # the longest rest there is
     c.close()
 
 

@@ -125,7 +125,6 @@ while (time() - $began < $hold)
 }
 note(sprintf('held for %d s, %d checkpoints, %d restarts; commit to published, median: %.1f ms alone, %.1f ms beside (%d)',
 	time() - $began, $checkpoints, $restarts, median(@alone), median(@beside), scalar @beside));
-cmp_ok(median(@beside), '<', 5 * median(@alone) + 20, 'the others are as fast as before');
 ok($held, 'WAL is held for what is open');
 ok(!before(slot_lsn(), $before_all), 'but not from before that');
 ok(!(grep { before($recorded[$_], $recorded[ $_ - 1 ]) } 1 .. $#recorded)
