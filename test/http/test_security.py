@@ -51,7 +51,10 @@ def refused_because(text, conf, mode=0o600, **settings):
 
 
 def plain():
+    """Back to no file; the old program serves until it is replaced."""
+    old = server.pid()
     server.set(http_config_file=None, http_listen=None)
+    wait_for(lambda: server.pid() not in (None, old), 20, "another outbox-http")
     server.wait_up()
 
 
@@ -361,12 +364,14 @@ def addresses():
 
 def make_certificates(name="server"):
     d = server.dir
-    for command in ("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout {d}/ca.key -out {d}/ca.pem",
+    for command in ("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -addext keyUsage=critical,keyCertSign "
+                    "-keyout {d}/ca.key -out {d}/ca.pem",
                     "openssl req -newkey rsa:2048 -nodes -subj /CN=" + name + " -keyout {d}/tls.key -out {d}/tls.csr",
                     "openssl x509 -req -in {d}/tls.csr -CA {d}/ca.pem -CAkey {d}/ca.key -CAcreateserial -days 2 "
                     "-out {d}/tls.pem -extfile {d}/ext"):
         with open(d + "/ext", "w") as f:
-            f.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+            f.write("subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n"
+                    "subjectKeyIdentifier=hash\nkeyUsage=digitalSignature,keyEncipherment\n")
         subprocess.run(command.format(d=d).split(), check=True, capture_output=True)
     os.chmod(d + "/tls.key", 0o600)
 
