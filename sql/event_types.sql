@@ -16,7 +16,6 @@ SELECT outbox.create_event_type(E'a\nb', format => 'json');
 SELECT outbox.create_event_type('t', format => 'protobuf');
 SELECT outbox.create_event_type('t');
 SELECT outbox.create_event_type('t', schema => '{}', row_type => 'pg_class');
-SELECT outbox.create_event_type('t', format => 'json', on_error => 'dead_letter');
 SELECT outbox.create_event_type('t', format => 'json', on_error => 'skip');
 SELECT outbox.create_event_type('t', format => 'json', partitions => 0);
 SELECT outbox.create_event_type('t', format => 'json', partitions => -3);

@@ -22,7 +22,7 @@
 PG_FUNCTION_INFO_V1(outbox_relay_rows);
 PG_FUNCTION_INFO_V1(outbox_topic_rows);
 
-#define RELAY_COLUMNS 29
+#define RELAY_COLUMNS 31
 
 typedef struct Row
 {
@@ -126,6 +126,8 @@ put_relay(Row *row, const OutboxRelayEntry *entry)
 	put_time(row, entry->last_error_at);
 	put_time(row, entry->pid == 0 || entry->next_retry_at >
 			 GetCurrentTimestamp() ? entry->next_retry_at : 0);
+	put(row, Int64GetDatum(entry->parked));
+	put_time(row, entry->last_parked_at);
 	Assert(row->n == RELAY_COLUMNS);
 }
 

@@ -72,7 +72,7 @@ typedef struct KnownRelation
 static KnownRelation known_relations[] = {
 	{"instance"}, {"secret"}, {"schema"}, {"route"},
 	{"event_type_def"}, {"event_type_grant"}, {"attached_table"},
-	{"registry_id"}
+	{"registry_id"}, {"parked_event"}
 };
 
 static uint64 generation = 1;

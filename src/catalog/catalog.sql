@@ -109,6 +109,36 @@ CREATE TABLE outbox.route (
 	subject text COLLATE "C"	-- null: format json
 );
 
+-- Events that broker or schema registry refused for good, and those that follow
+-- one; see src/relay/parking.c.  Not dumped: a restored copy is another
+-- instance, and the events are this one's.
+CREATE SEQUENCE outbox.parked_event_id_seq;
+CREATE TABLE outbox.parked_event (
+	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('outbox.parked_event_id_seq'),
+	commit_lsn pg_lsn NOT NULL,		-- end of the commit record
+	ordinal bigint NOT NULL,		-- in the transaction
+	commit_time timestamptz NOT NULL,
+	route_id integer NOT NULL REFERENCES outbox.route,
+	schema_id integer,				-- null: none
+	event_id uuid NOT NULL,
+	topic text COLLATE "C" NOT NULL,
+	partition integer,				-- null: by key
+	"timestamp" timestamptz,		-- null: commit_time
+	key bytea,						-- UTF-8
+	headers bytea,					-- header block of record/wal_message.h
+	value bytea,					-- without any frame
+	lane bigint,					-- hash of topic and key, null: no order
+	blocked_by bigint,				-- null: refused itself
+	reason text,
+	code integer,
+	parked_at timestamptz NOT NULL,
+	discarded_at timestamptz,
+	discarded_by name,
+	discard_reason text,
+	UNIQUE (commit_lsn, ordinal)
+);
+CREATE INDEX parked_event_lane_idx ON outbox.parked_event (lane, id);
+
 CREATE TABLE outbox.event_type_def (
 	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name text COLLATE "C" NOT NULL UNIQUE,

@@ -34,6 +34,11 @@ BEGIN
 		SELECT coalesce(max(s.key_id), 0) + 1, outbox.new_secret()
 		FROM outbox.secret s;
 	PERFORM outbox.new_schema_ids();
+	-- Those are the other one's, whose database this is a copy of.
+	UPDATE outbox.parked_event SET discarded_at = now(),
+		discarded_by = current_user,
+		discard_reason = 'parked by another instance'
+	WHERE discarded_at IS NULL;
 	RETURN new_id;
 END
 $$;

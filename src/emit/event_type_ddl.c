@@ -89,13 +89,10 @@ check_options(const OutboxTypeDefinition *def)
 	(void) outbox_subject_strategy(def->strategy);
 	if (strcmp(def->format, "avro") != 0 && strcmp(def->format, "json") != 0)
 		throw_invalid("format", def->format, "Use \"avro\" or \"json\".");
-	if (strcmp(def->on_error, "dead_letter") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("on_error \"dead_letter\" is not supported by this version"),
-				 errhint("Use \"block\": the relay stands at a refused event and names it.")));
-	if (strcmp(def->on_error, "block") != 0)
-		throw_invalid("on_error", def->on_error, "Use \"block\".");
+	if (strcmp(def->on_error, "block") != 0 &&
+		strcmp(def->on_error, "dead_letter") != 0)
+		throw_invalid("on_error", def->on_error,
+					  "Use \"block\" or \"dead_letter\".");
 	if (def->partitions < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

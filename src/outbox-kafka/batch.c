@@ -178,6 +178,7 @@ produce_event(OutboxSession *session, OutboxBatch *batch, OutboxCursor *at)
 		outbox_link_leave();
 	outbox_cursor_init(&e, raw, len);
 	message.what = batch - session->batches;
+	message.event = batch->events + 1;
 	message.topic = outbox_get_u32(&e);
 	message.partition = (int32) outbox_get_u32(&e);
 	message.timestamp = (int64) outbox_get_u64(&e);
@@ -213,8 +214,9 @@ produce_event(OutboxSession *session, OutboxBatch *batch, OutboxCursor *at)
 						  "could not produce %zu bytes to topic \"%s\": %s",
 						  message.value_len, session->topics[message.topic],
 						  rd_kafka_err2str(err));
-		outbox_session_fail(session, OUTBOX_FRAME_DATA, &result,
-							batch->number, message.topic);
+		outbox_session_fail_event(session, OUTBOX_FRAME_DATA, &result,
+								  batch->number, message.topic,
+								  message.event);
 	}
 	return false;
 }
@@ -395,22 +397,23 @@ check_deliveries(OutboxSession *session)
 {
 	OutboxResult result;
 	OutboxResult cause;
-	uint32		what,
-				topic;
+	OutboxUndelivered message;
 	bool		known;
 
-	if (!outbox_delivery_failure(&result, &what, &topic))
+	if (!outbox_delivery_failure(&result, &message))
 		return;
-	known = what < OUTBOX_WINDOW;
+	known = message.what < OUTBOX_WINDOW;
 
 	/* purged messages only say that something else went wrong */
 	if (result.class == OUTBOX_UNKNOWN &&
 		outbox_producer_trouble(session, &cause))
 		result = cause;
-	outbox_session_fail(session,
-						what == OUTBOX_MESSAGE_PUT ? OUTBOX_FRAME_PUT_RECORD :
-						known ? OUTBOX_FRAME_COMMIT : 0, &result,
-						known ? session->batches[what].number : 0, topic);
+	outbox_session_fail_event(session,
+							  message.what == OUTBOX_MESSAGE_PUT ?
+							  OUTBOX_FRAME_PUT_RECORD :
+							  known ? OUTBOX_FRAME_COMMIT : 0, &result,
+							  known ? session->batches[message.what].number : 0,
+							  message.topic, message.event);
 }
 
 void

@@ -67,7 +67,7 @@ static const char *const allowed[] = {
 /* What only the relay may set besides. */
 static const char *const caller_allowed[] = {
 	"transaction.timeout.ms", "delivery.timeout.ms",
-	"schema.registry.url",
+	"schema.registry.url", OUTBOX_SINGLE_MESSAGES,
 	NULL
 };
 

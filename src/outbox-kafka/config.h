@@ -10,6 +10,9 @@
 
 #include "outbox-kafka/errors.h"
 
+/* Of HELLO alone: a request carries one message, so a refusal names it. */
+#define OUTBOX_SINGLE_MESSAGES	"outbox.single.messages"
+
 typedef struct OutboxKafkaConfig OutboxKafkaConfig;
 
 typedef enum OutboxConfigSource

@@ -33,11 +33,39 @@ static struct
 	bool		set;
 	bool		purged;			/* only a consequence of another failure */
 	OutboxResult result;
-	uint32		what;
-	uint32		topic;
+	OutboxUndelivered message;
 }			failure = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Atomic bool any_failure;
+
+/*
+ * What librdkafka carries along with a message: 8 bits what, 24 bits topic, 32
+ * bits event.
+ */
+#define TAG_NO_TOPIC	0xFFFFFFU
+
+static void *
+make_tag(const OutboxOutgoing *message)
+{
+	uint64		topic = message->topic == OUTBOX_NO_TOPIC ? TAG_NO_TOPIC :
+		message->topic;
+
+	return (void *) (uintptr_t) ((uint64) message->what << 56 |
+								 topic << 32 | message->event);
+}
+
+static OutboxUndelivered
+read_tag(const void *opaque)
+{
+	uint64		tag = (uintptr_t) opaque;
+	OutboxUndelivered message = {.what = (uint32) (tag >> 56),
+		.event = (uint32) tag,
+		.topic = (uint32) (tag >> 32) & TAG_NO_TOPIC};
+
+	if (message.topic == TAG_NO_TOPIC)
+		message.topic = OUTBOX_NO_TOPIC;
+	return message;
+}
 
 void
 outbox_delivery_init(OutboxSession *session)
@@ -54,7 +82,7 @@ outbox_delivery_room(size_t bytes)
 }
 
 static void
-note_failure(uint32 what, uint32 topic, const rd_kafka_message_t *message)
+note_failure(const OutboxUndelivered *tag, const rd_kafka_message_t *message)
 {
 	rd_kafka_resp_err_t err = message->err;
 	bool		purged = err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
@@ -69,8 +97,7 @@ note_failure(uint32 what, uint32 topic, const rd_kafka_message_t *message)
 
 		failure.set = true;
 		failure.purged = purged;
-		failure.what = what;
-		failure.topic = topic;
+		failure.message = *tag;
 		if (class == OUTBOX_RETRY && link.class != OUTBOX_OK)
 			failure.result = link;
 		else
@@ -87,12 +114,12 @@ note_failure(uint32 what, uint32 topic, const rd_kafka_message_t *message)
 void
 outbox_delivered(const rd_kafka_message_t *message)
 {
-	uint64		tag = (uintptr_t) message->_private;
-	uint32		what = (uint32) (tag >> 32);
+	OutboxUndelivered tag = read_tag(message->_private);
+	uint32		what = tag.what;
 
 	in_flight -= (int64) (message->len + message->key_len) + MESSAGE_COST;
 	if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-		note_failure(what, (uint32) tag, message);
+		note_failure(&tag, message);
 	if (what == OUTBOX_MESSAGE_PUT)
 		the_session->put_state = OUTBOX_PUT_DONE;
 	else if (what == OUTBOX_MESSAGE_POSITION)
@@ -102,19 +129,22 @@ outbox_delivered(const rd_kafka_message_t *message)
 }
 
 /*
- * The first failure; false when all went well so far.
+ * The first failure; false when all went well so far.  A request that is
+ * refused takes all its messages with it: which event it is about is known only
+ * when each goes alone.
  */
 bool
-outbox_delivery_failure(OutboxResult *result, uint32 *what, uint32 *topic)
+outbox_delivery_failure(OutboxResult *result, OutboxUndelivered *message)
 {
 	if (!any_failure)
 		return false;
 	pthread_mutex_lock(&failure.lock);
 	*result = failure.result;
-	*what = failure.what;
-	*topic = failure.topic;
+	*message = failure.message;
 	if (failure.purged)
 		result->class = OUTBOX_UNKNOWN;
+	if (failure.purged || !the_session->single)
+		message->event = 0;
 	pthread_mutex_unlock(&failure.lock);
 	return true;
 }
@@ -153,8 +183,7 @@ outbox_deliver(OutboxSession *session, OutboxHandle *handle,
 	args[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
 	args[n++].u.i64 = message->timestamp;
 	args[n].vtype = RD_KAFKA_VTYPE_OPAQUE;
-	args[n++].u.ptr = (void *) (uintptr_t) (((uint64) message->what << 32) |
-											message->topic);
+	args[n++].u.ptr = make_tag(message);
 	if (message->headers != NULL)
 	{
 		args[n].vtype = RD_KAFKA_VTYPE_HEADERS;

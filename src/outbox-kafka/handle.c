@@ -222,7 +222,10 @@ set_producer(rd_kafka_conf_t *conf, const OutboxKafkaConfig *config,
 		outbox_config_force(conf, "queue.buffering.max.kbytes", "65536",
 							result) &&
 		outbox_config_force(conf, "queue.buffering.max.messages", "1000000",
-							result);
+							result) &&
+	/* so that a refusal is about one event */
+		(outbox_config_get(config, OUTBOX_SINGLE_MESSAGES) == NULL ||
+		 outbox_config_force(conf, "batch.num.messages", "1", result));
 }
 
 static bool

@@ -114,6 +114,8 @@ greet(OutboxSession *session, const char *body, size_t len,
 		outbox_link_leave();
 	if (!read_properties(session, &c, path, result))
 		return false;
+	session->single = outbox_config_get(session->config,
+										OUTBOX_SINGLE_MESSAGES) != NULL;
 	session->registry = outbox_registry_new(session->config, result);
 	if (session->registry == NULL && result->class != OUTBOX_OK)
 		return false;

@@ -20,6 +20,14 @@ void
 outbox_session_fail(OutboxSession *session, OutboxFrameType to,
 					const OutboxResult *result, uint32 batch, uint32 topic)
 {
+	outbox_session_fail_event(session, to, result, batch, topic, 0);
+}
+
+void
+outbox_session_fail_event(OutboxSession *session, OutboxFrameType to,
+						  const OutboxResult *result, uint32 batch,
+						  uint32 topic, uint32 event)
+{
 	StringInfo	out = &session->link.out;
 	int			start;
 
@@ -34,6 +42,7 @@ outbox_session_fail(OutboxSession *session, OutboxFrameType to,
 	outbox_put_u32(out, batch);
 	outbox_put_u32(out, topic);
 	outbox_put_cstring(out, result->message);
+	outbox_put_u32(out, event);
 	outbox_frame_end(out, start);
 }
 

@@ -63,6 +63,7 @@ typedef struct OutboxSession
 	char	   *prefix;
 	char	   *position_topic;
 	OutboxKafkaConfig *config;
+	bool		single;			/* one message a request, see handle.c */
 	OutboxRegistry *registry;	/* NULL: none; used by registrar alone */
 
 	OutboxHandle *plain;		/* idempotent producer; NULL once producers
@@ -116,6 +117,11 @@ typedef struct OutboxSession
 extern void outbox_session_fail(OutboxSession *session, OutboxFrameType to,
 								const OutboxResult *result, uint32 batch,
 								uint32 topic);
+extern void outbox_session_fail_event(OutboxSession *session,
+									  OutboxFrameType to,
+									  const OutboxResult *result,
+									  uint32 batch, uint32 topic,
+									  uint32 event);
 extern void outbox_session_reply(OutboxSession *session,
 								 OutboxFrameType type);
 extern void outbox_session_reply_committed(OutboxSession *session,
@@ -156,12 +162,13 @@ typedef enum OutboxPutState
 } OutboxPutState;
 
 /* What a message is, beside a batch's slot number. */
-#define OUTBOX_MESSAGE_PUT		0xFFFFFFFFU
-#define OUTBOX_MESSAGE_POSITION	0xFFFFFFFEU
+#define OUTBOX_MESSAGE_PUT		0xFFU
+#define OUTBOX_MESSAGE_POSITION	0xFEU
 
 typedef struct OutboxOutgoing
 {
 	uint32		what;			/* slot of the batch, or OUTBOX_MESSAGE_* */
+	uint32		event;			/* which one of the batch, from 1; 0 = none */
 	uint32		topic;			/* index, or OUTBOX_NO_TOPIC */
 	int32		partition;
 	int64		timestamp;
@@ -178,8 +185,17 @@ extern rd_kafka_resp_err_t outbox_deliver(OutboxSession *session,
 										  OutboxHandle *handle,
 										  const OutboxOutgoing *message);
 extern bool outbox_delivery_room(size_t bytes);
-extern bool outbox_delivery_failure(OutboxResult *result, uint32 *what,
-									uint32 *topic);
+
+/* A failed message, as far as it is known which. */
+typedef struct OutboxUndelivered
+{
+	uint32		what;
+	uint32		event;
+	uint32		topic;
+} OutboxUndelivered;
+
+extern bool outbox_delivery_failure(OutboxResult *result,
+									OutboxUndelivered *message);
 
 /* producer.c */
 extern OutboxProducer *outbox_producer_begin(OutboxSession *session,

@@ -46,7 +46,8 @@
  *	FAILED			u8 type of the frame it answers (0 = none, e.g. a fatal
  *					producer error), u8 class (OutboxResultClass), i32
  *					librdkafka code, u32 batch, u32 topic index
- *					(OUTBOX_NO_TOPIC = none), string message
+ *					(OUTBOX_NO_TOPIC = none), string message, u32 which event
+ *					of the batch it is about, from 1, 0 = not known
  *	PONG			u64 token
  *	LOG				u8 level (syslog), string message
  *	RECORDED		bytes position record: at_least_once, where COMMITTED does

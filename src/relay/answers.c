@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "relay/relay.h"
+#include "relay/parking.h"
 #include "utils/fmgrprotos.h"
 #include "utils/uuid.h"
 
@@ -125,7 +125,8 @@ take_failure(OutboxRelay *relay, OutboxCursor *body)
 	OutboxResult result;
 	char		text[OUTBOX_RESULT_MESSAGE_SIZE];
 	uint32		number,
-				topic;
+				topic,
+				event;
 
 	(void) outbox_get_u8(body);
 	result.class = outbox_get_u8(body);
@@ -133,6 +134,7 @@ take_failure(OutboxRelay *relay, OutboxCursor *body)
 	number = outbox_get_u32(body);
 	topic = outbox_get_u32(body);
 	copy_text(text, sizeof(text), body);
+	event = outbox_get_u32(body);
 	if (topic != OUTBOX_NO_TOPIC &&
 		strstr(text, outbox_routes_topic_name(topic)) == NULL)
 		snprintf(result.message, sizeof(result.message), "topic \"%s\": %s",
@@ -140,6 +142,9 @@ take_failure(OutboxRelay *relay, OutboxCursor *body)
 	else
 		strlcpy(result.message, text, sizeof(result.message));
 
+	if (outbox_parking_concerns(&result, topic))
+		outbox_parking_condemn(relay, find_batch(relay, number), event, topic,
+							   &result);
 	if (result.class == OUTBOX_REFUSED)
 		name_culprit(relay, number, &result);
 

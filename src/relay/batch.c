@@ -53,7 +53,26 @@ free_batch(OutboxBatch *batch)
 		pfree(batch->topic_events);
 		pfree(batch->topic_bytes);
 	}
+	if (batch->places != NULL)
+		pfree(batch->places);
 	pfree(batch);
+}
+
+/* An event is in the batch: remember where it came from, if need be. */
+void
+outbox_batch_note(OutboxBatch *batch, const OutboxPlace *place, bool all)
+{
+	batch->parkable |= place->dead_letter;
+	if (batch->nplaces > 0 && !all)
+		return;
+	if (batch->nplaces == batch->places_size)
+	{
+		batch->places_size = Max(batch->places_size * 2, 1);
+		batch->places = batch->places == NULL ?
+			MemoryContextAlloc(TopMemoryContext, sizeof(OutboxPlace)) :
+			repalloc(batch->places, batch->places_size * sizeof(OutboxPlace));
+	}
+	batch->places[batch->nplaces++] = *place;
 }
 
 void

@@ -122,3 +122,15 @@ outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn)
 	}
 	show_wait(relay, false);
 }
+
+/* Until the synchronous standbys have what is flushed here up to lsn. */
+void
+outbox_gate_wait(OutboxRelay *relay, XLogRecPtr lsn)
+{
+	while (outbox_gate_replicated(lsn) < lsn)
+	{
+		show_wait(relay, true);
+		outbox_relay_wait(relay, LONGEST_POLL);
+	}
+	show_wait(relay, false);
+}

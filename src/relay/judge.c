@@ -12,6 +12,8 @@
  *	timeline not in our history			diverged
  *	events published beyond the point
  *	where our history left its timeline	diverged
+ *	a dead letter that it passed is not
+ *	in our table, on a new timeline		diverged
  *	P beyond the end of our WAL			diverged
  *	no commit record at C, or another	diverged
  *	none, though we have published		kafka_lost
@@ -76,11 +78,22 @@ judge_identity(const OutboxOwnFacts *own, const OutboxPosition *pos,
 	return false;
 }
 
+static bool
+parked_beyond(const OutboxPosition *pos, const OutboxParkedPlace *own)
+{
+	return pos->parked_lsn > own->commit_end ||
+		(pos->parked_lsn == own->commit_end &&
+		 pos->parked_ordinal > own->ordinal);
+}
+
 /*
  * The record's timeline must be an ancestor of ours (or ours).  Events beyond
  * the switch point were published and are not in our history; event-free WAL
  * beyond it is no loss, and the position is brought back to the switch point.
  * That is where to go on in either case: all before it was published.
+ *
+ * A dead letter was parked here before Kafka's position passed it; if the
+ * failover lost the row, neither has the event.
  */
 static bool
 judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
@@ -119,6 +132,14 @@ judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
 		pos->restart = Min(pos->restart, until);
 		if (pos->commit_start >= until)
 			pos->commit_start = InvalidXLogRecPtr;
+	}
+	if (!lost && parked_beyond(pos, &own->parked))
+	{
+		refuse(verdict, OUTBOX_STATE_DIVERGED,
+			   "an event committed at %X/%X was parked on timeline %u, and is not in outbox.dead_letter of this server",
+			   LSN_FORMAT_ARGS(pos->parked_lsn), pos->timeline);
+		verdict->usable = true;
+		return false;
 	}
 	return !lost;
 }

@@ -8,6 +8,7 @@
 #ifndef OUTBOX_JUDGE_H
 #define OUTBOX_JUDGE_H
 
+#include "catalog/parked.h"
 #include "relay/relay.h"
 
 typedef struct OutboxVerdict
@@ -30,6 +31,7 @@ typedef struct OutboxOwnFacts
 	XLogRecPtr	slot_restart;	/* when slot is OK */
 	XLogRecPtr	oldest_wal;		/* start of the oldest segment still here */
 	uint64		incarnation;	/* last of ours in this server's life, or 0 */
+	OutboxParkedPlace parked;	/* highest in outbox.parked_event */
 } OutboxOwnFacts;
 
 /*

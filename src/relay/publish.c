@@ -12,7 +12,9 @@
  * forgeries or copies made with pg_logical_emit_message(): counted, said once
  * a minute, ignored.  A key id nobody knows is the same: a key is committed
  * before any message made with it.  A message that is ours but not understood
- * (later version, route gone) stops the relay: state "blocked".
+ * (later version, route gone) stops the relay: state "blocked".  One that
+ * broker or registry refuse, or that follows such a one, may be parked instead
+ * of sent: parking.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +26,7 @@
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "relay/child.h"
-#include "relay/relay.h"
+#include "relay/parking.h"
 #include "utils/memutils.h"
 
 #define DATA_FRAME_SIZE		(128 * 1024)	/* bytes; a frame is closed here */
@@ -34,6 +36,8 @@
 #define MAX_AGE				5000	/* ms a Kafka transaction is filled */
 #define AGE_CHECK			256 /* events between looks at the clock */
 #define WIRE_PREFIX_SIZE	5	/* Confluent wire format: 0, schema id */
+#define SINGLE_EVENTS		5000	/* in a Kafka transaction, one by one: more
+									 * might not be done before its timeout */
 
 /* End the DATA frame being filled and hand it to the socket. */
 void
@@ -166,6 +170,14 @@ outbox_publish_note_forged(OutboxRelay *relay, uint64 n, XLogRecPtr before)
 	unlogged = 0;
 }
 
+/* Events of one database transaction that one Kafka transaction may have. */
+static uint32
+max_events(const OutboxRelay *relay)
+{
+	return relay->single ? Min(outbox_max_kafka_txn_events, SINGLE_EVENTS) :
+		outbox_max_kafka_txn_events;
+}
+
 /* Ours: known key, MAC fits, ordinal is news. */
 static bool
 authentic(OutboxRelay *relay, const OutboxTxn *txn, const char *data, Size len)
@@ -214,6 +226,7 @@ split_batch(OutboxRelay *relay)
 
 	if (relay->part == 0)
 		relay->part = 1;		/* not foreseen: its events are not marked */
+	outbox_parking_settle(relay);
 	while (!outbox_batch_can_close(relay))
 		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
 	relay->source->progress(relay->source, &progress);
@@ -225,6 +238,50 @@ split_batch(OutboxRelay *relay)
 	relay->in_part = 0;
 }
 
+/* Index of the topic that the event goes to, OUTBOX_NO_TOPIC: none is named. */
+static uint32
+find_topic(OutboxRouteEntry *route, const OutboxWalMessage *msg)
+{
+	if (msg->topic != NULL)
+		return outbox_routes_topic(msg->topic, msg->topic_len,
+								   route->partitions);
+	if (route->topic_index == OUTBOX_NO_TOPIC)
+		route->topic_index = outbox_routes_topic(route->topic,
+												 strlen(route->topic),
+												 route->partitions);
+	return route->topic_index;
+}
+
+/* Into the open batch, unless broker or registry will not have it. */
+static void
+send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
+		   const OutboxWalMessage *msg)
+{
+	OutboxPlace place = {txn->commit_end, msg->ordinal};
+	OutboxResult why;
+	uint32		wire_id = 0;
+
+	if (outbox_parking_takes(relay, txn, route, msg))
+		return;
+	if (route->framed && msg->payload != NULL &&
+		!outbox_schemas_wire_id(relay, route, msg, &wire_id, &why))
+	{
+		outbox_parking_refuse(relay, txn, route, msg, &why);
+		return;
+	}
+	if ((relay->part > 0 && relay->in_part >= max_events(relay)) ||
+		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
+		 overdue(relay)))
+		split_batch(relay);
+	place.topic = find_topic(route, msg);
+	place.dead_letter = route->dead_letter;
+	append_event(relay, route, place.topic, wire_id, msg,
+				 txn->commit_time / 1000 +
+				 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000);
+	outbox_batch_note(relay->open, &place, relay->single);
+	count_event(relay, place.topic, msg);
+}
+
 static void
 publish_message(OutboxSink *sink, const OutboxTxn *txn,
 				const char *data, Size len, XLogRecPtr lsn)
@@ -232,8 +289,6 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 	OutboxRelay *relay = (OutboxRelay *) sink;
 	OutboxWalMessage msg;
 	OutboxRouteEntry *route;
-	uint32		topic,
-				wire_id = 0;
 
 	if (!authentic(relay, txn, data, len))
 	{
@@ -255,23 +310,12 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X names route %u, which is not in outbox.route",
 							LSN_FORMAT_ARGS(lsn), msg.route_id);
-	if (route->framed && msg.payload != NULL)
-		wire_id = outbox_schemas_wire_id(relay, route, &msg);
-
-	if ((relay->part > 0 && relay->in_part >= outbox_max_kafka_txn_events) ||
-		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
-		 overdue(relay)))
-		split_batch(relay);
-	topic = msg.topic == NULL ? route->topic_index :
-		outbox_routes_topic(msg.topic, msg.topic_len, route->partitions);
-	if (topic == OUTBOX_NO_TOPIC)
+	if (msg.topic == NULL ? route->topic == NULL :
+		msg.topic_len <= 0 || msg.topic_len >= OUTBOX_TOPIC_NAME_SIZE)
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X names no topic",
 							LSN_FORMAT_ARGS(lsn));
-	append_event(relay, route, topic, wire_id, &msg,
-				 txn->commit_time / 1000 +
-				 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000);
-	count_event(relay, topic, &msg);
+	send_event(relay, txn, route, &msg);
 	relay->pushed++;
 
 	while (outbox_child_pending() > MAX_PENDING)
@@ -315,6 +359,35 @@ outbox_publish_full_xid(TransactionId xid)
 }
 
 /*
+ * All up to where the limit ends is sent.  Only another process sends many
+ * messages in a request again.
+ */
+void
+outbox_publish_end_limit(OutboxRelay *relay)
+{
+	OutboxRelayEntry *entry = relay->entry;
+
+	if (relay->single)
+	{
+		if (relay->open->events > 0)
+			close_full_batch(relay);
+		while (relay->nflying > 0 ||
+			   relay->recorded < relay->position.scanned)
+			outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+	}
+	relay->batch_limit = 0;
+	SpinLockAcquire(&entry->mutex);
+	entry->batch_limit = 0;
+	entry->single_messages = false;
+	SpinLockRelease(&entry->mutex);
+	if (relay->single)
+	{
+		pg_atomic_fetch_or_u32(&entry->asked, OUTBOX_ASK_RESTART);
+		outbox_relay_wait(relay, 0);	/* and leave */
+	}
+}
+
+/*
  * After a refusal: nothing is under way when a batch begins, so that what the
  * next event does to the child cannot undo what was committed before it.
  */
@@ -324,12 +397,7 @@ keep_limit(OutboxRelay *relay)
 	if (relay->batch_limit == 0)
 		return;
 	if (relay->pushing > relay->limit_until)
-	{
-		relay->batch_limit = 0;
-		SpinLockAcquire(&relay->entry->mutex);
-		relay->entry->batch_limit = 0;
-		SpinLockRelease(&relay->entry->mutex);
-	}
+		outbox_publish_end_limit(relay);
 	while (relay->batch_limit > 0 && relay->open->events == 0 &&
 		   relay->nflying > 0)
 		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
@@ -346,7 +414,7 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 	/* A database transaction never spans Kafka transactions if it can fit. */
 	if (overdue(relay) ||
 		(relay->open->events > 0 &&
-		 relay->open->events + txn->messages > outbox_max_kafka_txn_events))
+		 relay->open->events + txn->messages > max_events(relay)))
 		close_full_batch(relay);
 
 	relay->pushing = txn->commit_end;
@@ -358,8 +426,8 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 	relay->accepted = 0;
 	relay->in_part = 0;
 	relay->part = 0;
-	if (txn->messages > outbox_max_kafka_txn_events || relay->skip > 0)
-		relay->part = relay->skip / outbox_max_kafka_txn_events + 1;
+	if (txn->messages > max_events(relay) || relay->skip > 0)
+		relay->part = relay->skip / max_events(relay) + 1;
 }
 
 static void
@@ -368,6 +436,7 @@ publish_commit(OutboxSink *sink, const OutboxTxn *txn)
 	OutboxRelay *relay = (OutboxRelay *) sink;
 	OutboxBatch *batch = relay->open;
 
+	outbox_parking_settle(relay);
 	relay->position.split_ordinal = 0;
 	if (relay->accepted > 0)
 	{
@@ -403,6 +472,7 @@ outbox_publish_init(OutboxRelay *relay)
 	SpinLockAcquire(&relay->entry->mutex);
 	relay->batch_limit = relay->entry->batch_limit;
 	relay->limit_until = relay->entry->limit_until;
+	relay->single = relay->entry->single_messages && relay->batch_limit > 0;
 	SpinLockRelease(&relay->entry->mutex);
 	MemoryContextSwitchTo(old);
 }

@@ -37,7 +37,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "relay/child.h"
-#include "relay/relay.h"
+#include "relay/parking.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -212,6 +212,9 @@ stream(OutboxRelay *relay)
 			 outbox_batch_can_begin(relay)))
 			outbox_batch_close(relay, &progress);
 		share_progress(relay, &progress, !more && !paused);
+		if (relay->batch_limit > 0 && relay->nflying == 0 &&
+			relay->open->events == 0 && progress.scanned >= relay->limit_until)
+			outbox_publish_end_limit(relay);
 		outbox_relay_heartbeat(relay, &progress);
 		update_floor(relay);
 		if (paused != (relay->entry->state == OUTBOX_STATE_PAUSED))
@@ -240,6 +243,7 @@ run(OutboxRelay *relay)
 	outbox_batch_init(relay);
 	outbox_publish_init(relay);
 	outbox_takeover(relay);
+	outbox_parking_init(relay);
 
 	relay->last_floor_ms = outbox_monotonic_ms();
 	relay->source = outbox_scanner_open(relay->position.restart,

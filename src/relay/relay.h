@@ -21,6 +21,15 @@
 
 #define OUTBOX_MAX_RING 8
 
+/* An event under way; see parking.c. */
+typedef struct OutboxPlace
+{
+	XLogRecPtr	commit_end;
+	uint32		ordinal;
+	uint32		topic;			/* index */
+	bool		dead_letter;	/* of its route */
+} OutboxPlace;
+
 /* One Kafka transaction, being filled or waiting for its outcome. */
 typedef struct OutboxBatch
 {
@@ -37,6 +46,11 @@ typedef struct OutboxBatch
 	uint32		route_id;		/* of its first event */
 	bool		mixed;			/* others have another route */
 	uint8		event_id[OUTBOX_EVENT_ID_SIZE]; /* of its first event */
+	OutboxPlace *places;		/* of its first event; of all, when they go
+								 * one by one */
+	uint32		nplaces;
+	uint32		places_size;
+	bool		parkable;		/* one of its routes has dead letters */
 	int			ntopics;		/* lengths of the next two */
 	uint32	   *topic_events;	/* by topic index */
 	uint64	   *topic_bytes;
@@ -78,6 +92,9 @@ typedef struct OutboxRelay
 	/* after a refusal, see outbox_batch_narrow() */
 	uint32		batch_limit;	/* 0 = none */
 	XLogRecPtr	limit_until;
+	bool		single;			/* one message a request, until then */
+	XLogRecPtr	condemned_end;	/* to be parked when it comes, 0 = none */
+	uint32		condemned_ordinal;
 
 	/* answers of the child, set by the frame handler */
 	uint8		answer;			/* last answer's frame type, 0 = none */
@@ -141,6 +158,7 @@ extern void outbox_relay_frame(void *arg, OutboxFrameType type,
 /* gate.c */
 extern void outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn);
 extern XLogRecPtr outbox_gate_replicated(XLogRecPtr lsn);
+extern void outbox_gate_wait(OutboxRelay *relay, XLogRecPtr lsn);
 
 /* batch.c */
 extern int64 outbox_relay_now_ms(void);
@@ -152,12 +170,15 @@ extern void outbox_batch_close(OutboxRelay *relay,
 extern void outbox_batch_recorded(OutboxRelay *relay,
 								  const OutboxPosition *pos);
 extern void outbox_batch_narrow(OutboxRelay *relay);
+extern void outbox_batch_note(OutboxBatch *batch, const OutboxPlace *place,
+							  bool all);
 extern void outbox_batch_committed(OutboxRelay *relay, uint32 number,
 								   uint32 events);
 
 /* publish.c: the sink that the source pushes into */
 extern void outbox_publish_init(OutboxRelay *relay);
 extern void outbox_publish_flush(OutboxRelay *relay);
+extern void outbox_publish_end_limit(OutboxRelay *relay);
 extern void outbox_publish_note_forged(OutboxRelay *relay, uint64 n,
 									   XLogRecPtr before);
 extern FullTransactionId outbox_publish_full_xid(TransactionId xid);
@@ -171,8 +192,9 @@ typedef struct OutboxRouteEntry
 	uint32		id;				/* hash key */
 	bool		framed;			/* Confluent wire format around the payload */
 	int32		partitions;
-	uint32		topic_index;	/* of the route's own topic; OUTBOX_NO_TOPIC
-								 * when every message names its own */
+	const char *topic;			/* NULL when every message names its own */
+	uint32		topic_index;	/* of that; OUTBOX_NO_TOPIC until it is used */
+	bool		dead_letter;	/* what is refused is parked */
 	const char *event_type;		/* name, for messages */
 	const char *subject;		/* of its schemas, NULL = none */
 } OutboxRouteEntry;
@@ -199,11 +221,13 @@ extern void outbox_launcher_register(void);
 
 /*
  * The id that goes in front of a framed value.  With an external schema
- * registry it may wait for that, for as long as it takes.
+ * registry it may wait for that, for as long as it takes.  False when that
+ * refuses the schema for good, and the event may be parked for it.
  */
-extern uint32 outbox_schemas_wire_id(OutboxRelay *relay,
-									 const OutboxRouteEntry *route,
-									 const OutboxWalMessage *msg);
+extern bool outbox_schemas_wire_id(OutboxRelay *relay,
+								   const OutboxRouteEntry *route,
+								   const OutboxWalMessage *msg, uint32 *id,
+								   OutboxResult *why);
 extern void outbox_schemas_answered(OutboxRelay *relay, OutboxCursor *body);
 
 #endif							/* OUTBOX_RELAY_H */

@@ -135,10 +135,10 @@ outbox_routes_find(uint32 route_id)
 												route.event_type);
 		entry->subject = route.subject == NULL ? NULL :
 			MemoryContextStrdup(TopMemoryContext, route.subject);
-		entry->topic_index = strstr(route.topic, "${") != NULL ?
-			OUTBOX_NO_TOPIC :
-			outbox_routes_topic(route.topic, strlen(route.topic),
-								route.partitions);
+		entry->topic = strstr(route.topic, "${") != NULL ? NULL :
+			MemoryContextStrdup(TopMemoryContext, route.topic);
+		entry->topic_index = OUTBOX_NO_TOPIC;
+		entry->dead_letter = route.dead_letter;
 	}
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);

@@ -22,6 +22,9 @@
  *	registry away				state registry_unavailable, asked again
  *	it wants credentials, ...	state misconfigured, asked again
  *	it refuses the schema		state blocked, asked again: refused()
+ *	the same, on_error =
+ *	dead_letter					the event is parked (parking.c); the next one
+ *								with this schema asks again, but not at once
  *	the id means another schema
  *	than the one stored			state registry_changed, asked again
  *
@@ -55,6 +58,7 @@
 #include "utils/uuid.h"
 
 #define FIRST_DELAY		100		/* ms between questions, doubling */
+#define ASK_AGAIN		5000	/* ms that a refusal is believed */
 #define SAY_SO			1000	/* ms without an answer until status() says so */
 #define CHECK_TIMEOUT	5000	/* ms that a check of a stored id may take */
 #define MAX_AGE			10000	/* ms that an open Kafka transaction may wait */
@@ -69,7 +73,9 @@ typedef struct WireKey
 typedef struct WireEntry
 {
 	WireKey		key;
-	uint32		id;
+	uint32		id;				/* 0: refused */
+	int64		ask_again_ms;	/* monotonic, when refused */
+	OutboxResult *why;			/* when refused, else NULL */
 } WireEntry;
 
 /* A schema on its way to an id. */
@@ -83,7 +89,8 @@ typedef struct Wanted
 	OutboxSchemaTexts texts;
 	MemoryContext context;		/* of all this */
 	uint32		stored;			/* in outbox.registry_id, 0 = none */
-	uint32		id;				/* the outcome */
+	uint32		id;				/* the outcome, 0 = refused for good */
+	OutboxResult *refusal;		/* then why */
 } Wanted;
 
 static HTAB *wire_ids = NULL;
@@ -272,7 +279,21 @@ stand(Wanted *want, OutboxRelayState state, const OutboxResult *why,
 }
 
 /*
- * Every refusal of an event by the registry passes here: an incompatible
+ * Whether a refusal is this schema's fault and the event may be parked for it:
+ * status 409 or 422, or the codes of more digits that begin with those.  A
+ * schema that somebody else has yet to register is not refused for good.
+ */
+static bool
+may_park(const Wanted *want, const OutboxResult *why)
+{
+	int			status = why->code >= 10000 ? why->code / 100 : why->code;
+
+	return want->route->dead_letter && why->class == OUTBOX_REFUSED &&
+		(status == 409 || status == 422);
+}
+
+/*
+ * Every other refusal of an event by the registry passes here: an incompatible
  * schema (409), an invalid one (422), one that it does not have while it may
  * not be given any.  Names the event and stands in state "blocked".
  */
@@ -460,6 +481,12 @@ register_new(Wanted *want)
 			check_stored(want);
 			break;
 		}
+		want->id = 0;
+		if (may_park(want, &why))
+		{
+			*want->refusal = why;
+			break;
+		}
 		if (why.class == OUTBOX_REFUSED)
 			refused(want, &why, &delay);
 		else
@@ -504,13 +531,14 @@ look_up(Wanted *want)
 
 static uint32
 find_out(OutboxRelay *relay, const OutboxRouteEntry *route,
-		 const OutboxWalMessage *msg)
+		 const OutboxWalMessage *msg, OutboxResult *refusal)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "outbox schema registration",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Wanted		want = {.relay = relay,.route = route,.msg = msg};
+	Wanted		want = {.relay = relay,.route = route,.msg = msg,
+	.refusal = refusal};
 	uint32		id;
 
 	want.registry = registry_name();
@@ -533,16 +561,33 @@ find_out(OutboxRelay *relay, const OutboxRouteEntry *route,
 	return id;
 }
 
-uint32
+static void
+remember(const WireKey *key, uint32 id, const OutboxResult *why)
+{
+	bool		found;
+	WireEntry  *entry = hash_search(wire_ids, key, HASH_ENTER, &found);
+
+	if (!found)
+		entry->why = NULL;
+	entry->id = id;
+	entry->ask_again_ms = outbox_monotonic_ms() + ASK_AGAIN;
+	if (id == 0 && entry->why == NULL)
+		entry->why = MemoryContextAlloc(TopMemoryContext, sizeof(*why));
+	if (id == 0)
+		*entry->why = *why;
+}
+
+bool
 outbox_schemas_wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
-					   const OutboxWalMessage *msg)
+					   const OutboxWalMessage *msg, uint32 *id,
+					   OutboxResult *why)
 {
 	WireKey		key = {route->id, msg->schema_id};
 	WireEntry  *entry;
-	uint32		id;
 
+	*id = msg->schema_id;
 	if (outbox_schema_registry_url[0] == '\0' || route->subject == NULL)
-		return msg->schema_id;
+		return true;
 	if (wire_ids == NULL)
 	{
 		HASHCTL		ctl = {.keysize = sizeof(WireKey),
@@ -552,10 +597,17 @@ outbox_schemas_wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	entry = hash_search(wire_ids, &key, HASH_FIND, NULL);
-	if (entry != NULL)
-		return entry->id;
-	id = find_out(relay, route, msg);
-	entry = hash_search(wire_ids, &key, HASH_ENTER, NULL);
-	entry->id = id;
-	return id;
+	if (entry != NULL && entry->id != 0)
+	{
+		*id = entry->id;
+		return true;
+	}
+	if (entry != NULL && outbox_monotonic_ms() < entry->ask_again_ms)
+	{
+		*why = *entry->why;
+		return false;
+	}
+	*id = find_out(relay, route, msg, why);
+	remember(&key, *id, why);
+	return *id != 0;
 }

@@ -37,6 +37,7 @@
 #include "miscadmin.h"
 #include "relay/child.h"
 #include "relay/judge.h"
+#include "relay/parking.h"
 #include "relay/relay.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -101,7 +102,8 @@ say_hello(OutboxRelay *relay)
 	outbox_put_cstring(out, psprintf("outbox.position.%s", id));
 	outbox_put_cstring(out, outbox_kafka_config_file[0] != '\0' ?
 					   outbox_kafka_config_file : NULL);
-	outbox_put_u32(out, outbox_schema_registry_url[0] != '\0' ? 3 : 2);
+	outbox_put_u32(out, 2 + (outbox_schema_registry_url[0] != '\0') +
+				   relay->single);
 	outbox_put_cstring(out, "bootstrap.servers");
 	outbox_put_cstring(out, outbox_bootstrap_servers);
 	outbox_put_cstring(out, "client.id");
@@ -110,6 +112,11 @@ say_hello(OutboxRelay *relay)
 	{
 		outbox_put_cstring(out, "schema.registry.url");
 		outbox_put_cstring(out, outbox_schema_registry_url);
+	}
+	if (relay->single)
+	{
+		outbox_put_cstring(out, "outbox.single.messages");
+		outbox_put_cstring(out, "true");
 	}
 	ask(relay, OUTBOX_FRAME_HELLO_OK);
 
@@ -141,6 +148,7 @@ gather_facts(OutboxRelay *relay, OutboxOwnFacts *own)
 	own->slot_restart = slot_restart;
 	own->oldest_wal = outbox_source_oldest();
 	own->incarnation = relay->entry->incarnation;
+	own->parked = outbox_parking_last();
 }
 
 /*

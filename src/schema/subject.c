@@ -145,8 +145,7 @@ outbox_subject_inherit_level(const char *subject, const char *from, Oid role)
 								" FROM outbox.subject f"
 								" WHERE s.name OPERATOR(pg_catalog.=) $1"
 								" AND f.name OPERATOR(pg_catalog.=) $2"
-								" AND s.compatibility IS NULL"
-								" AND s.last_version OPERATOR(pg_catalog.=) 0",
+								" AND s.compatibility IS NULL",
 								2, types, values, NULL);
 }
 

@@ -99,6 +99,12 @@ typedef struct OutboxRelayEntry
 	uint32		batch_limit;	/* events in one batch after a refusal, 0 = as
 								 * the settings say */
 	XLogRecPtr	limit_until;	/* commits up to here keep to batch_limit */
+	bool		single_messages;	/* and go one by one, so that a refusal
+									 * tells which event it is about */
+	XLogRecPtr	condemned_end;	/* the next process parks this event: end of
+								 * its commit, 0 = none */
+	uint32		condemned_ordinal;
+	OutboxResult condemned_why;
 	XLogRecPtr	published;		/* every commit <= this is in Kafka */
 	XLogRecPtr	recorded;		/* P of the last committed position record */
 	XLogRecPtr	restart;		/* R of the same */
@@ -114,6 +120,8 @@ typedef struct OutboxRelayEntry
 	uint64		bytes;
 	uint64		forged;			/* messages with our prefix, not ours */
 	uint64		split_transactions;
+	uint64		parked;			/* dead letters and what follows them */
+	TimestampTz last_parked_at;
 	uint64		open_transactions;
 	uint64		spilled;
 	uint64		scanner_memory;

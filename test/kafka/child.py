@@ -202,7 +202,9 @@ class Child:
             r["batch"] = struct.unpack("<I", b)[0]
         elif type == FAILED:
             r["to"], r["class"], r["code"], r["batch"], r["topic"] = struct.unpack_from("<BBiII", b)
-            r["message"] = take(14)[0].decode()
+            message, o = take(14)
+            r["message"] = message.decode()
+            r["event"] = struct.unpack_from("<I", b, o)[0]
         elif type == REGISTERED:
             r["schema_id"], r["class"], r["code"], r["id"] = struct.unpack_from("<IBiI", b)
             r["message"] = take(13)[0].decode()

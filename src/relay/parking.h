@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * parking.h
+ *		Events that cannot go and are set aside: dead letters.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_PARKING_H
+#define OUTBOX_PARKING_H
+
+#include "catalog/parked.h"
+#include "relay/relay.h"
+
+/* Highest place in outbox.parked_event. */
+extern OutboxParkedPlace outbox_parking_last(void);
+extern void outbox_parking_init(OutboxRelay *relay);
+
+/* The sink: an event is not to be sent, is refused; a transaction's end. */
+extern bool outbox_parking_takes(OutboxRelay *relay, const OutboxTxn *txn,
+								 const OutboxRouteEntry *route,
+								 const OutboxWalMessage *msg);
+extern void outbox_parking_refuse(OutboxRelay *relay, const OutboxTxn *txn,
+								  const OutboxRouteEntry *route,
+								  const OutboxWalMessage *msg,
+								  const OutboxResult *why);
+extern void outbox_parking_settle(OutboxRelay *relay);
+
+/*
+ * The child's FAILED: whether it is about an event, and what to do.  event is
+ * its number in the batch, 0 = not known; batch may be NULL.
+ */
+extern bool outbox_parking_concerns(const OutboxResult *why, uint32 topic);
+extern void outbox_parking_condemn(OutboxRelay *relay, OutboxBatch *batch,
+								   uint32 event, uint32 topic,
+								   const OutboxResult *why);
+
+#endif							/* OUTBOX_PARKING_H */
