@@ -172,6 +172,12 @@ SELECT name, subject, schema::jsonb->'aliases' AS aliases, jsonb_path_query_arra
 ALTER TABLE article SET SCHEMA shop;
 ALTER TYPE addr SET SCHEMA shop;
 
+-- one that was there before keeps its own
+ALTER TABLE shop.article RENAME TO widget;
+SELECT outbox.set_compatibility('t-shop.widget', 'NONE');
+ALTER TABLE shop.widget RENAME TO article;
+SELECT subject, compatibility FROM outbox.subjects WHERE subject IN ('t-shop.article', 't-shop.widget') ORDER BY subject;
+
 -- a table's children, typed tables, views, domains and arrays of row types
 CREATE TABLE shop.parent (id int);
 CREATE TABLE shop.child (c int) INHERITS (shop.parent);

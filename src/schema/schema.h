@@ -114,7 +114,7 @@ extern bool outbox_schema_overridden(const OutboxSchemaRequest *request);
 /* Check alone, as outbox_schema_register() would, and throw. */
 extern void outbox_schema_check(const OutboxSchemaRequest *request);
 
-/* Let a subject that has no level of its own take over another's. */
+/* Let a new subject without a level of its own take over another's. */
 extern void outbox_subject_inherit_level(const char *subject,
 										 const char *from, Oid role);
 

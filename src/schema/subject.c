@@ -145,7 +145,8 @@ outbox_subject_inherit_level(const char *subject, const char *from, Oid role)
 								" FROM outbox.subject f"
 								" WHERE s.name OPERATOR(pg_catalog.=) $1"
 								" AND f.name OPERATOR(pg_catalog.=) $2"
-								" AND s.compatibility IS NULL",
+								" AND s.compatibility IS NULL"
+								" AND s.last_version OPERATOR(pg_catalog.=) 0",
 								2, types, values, NULL);
 }
 

@@ -121,7 +121,7 @@ ensure_reachable() {
 	mkdir -p "$copy/src/.work"
 	tar -C "$root" --exclude=./.git --exclude=./.work --exclude=./build --exclude='*.o' -cf - . |
 		tar -C "$copy/src" -xf -
-	for d in kafka apicurio avro-java venv; do
+	for d in kafka apicurio avro-java registry-java venv; do
 		[ ! -d "$work/$d" ] || cp -a "$work/$d" "$copy/src/.work/"
 	done
 	chmod -R go+rX "$copy/src"

@@ -9,7 +9,7 @@ use Test::More;
 
 use OutboxTest;
 
-my $node = outbox_node('schemas', bootstrap => '', extension => 0, conf => "outbox.max_databases = 20\n");
+my $node = outbox_node('schemas', bootstrap => '', extension => 0, conf => "outbox.max_databases = 5\n");
 my $dir = $node->basedir;
 
 sub query { my ($db, $sql) = @_; return $node->safe_psql($db, $sql); }
@@ -76,28 +76,6 @@ query('postgres', 'CREATE DATABASE slipped');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/slipped.dump", $node->connstr('origin') ], 'pg_dump');
 $node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('slipped'), "$dir/slipped.dump" ], 'pg_restore of what had slipped past');
 
-# ---- ids ----------------------------------------------------------------------
-
-my $next = q{SELECT id >> 10 FROM outbox.registry_register('ids', format('{"type":"fixed","name":"F%s","size":%s}',
-	replace(gen_random_uuid()::text, '-', ''), (random() * 1000)::int))};
-my $level = q{SELECT outbox.registry_set_level('ids', 'NONE')};
-query($_, $level) foreach qw(origin restored parallel);
-my %block = map { $_ => query($_, $next) } qw(origin restored parallel);
-is(scalar(keys %{ { reverse %block } }), 3, 'databases with the same schemas give new ids from places of their own');
-is(query('origin', $next), $block{origin}, 'one after the other');
-query('origin', 'SELECT outbox.new_identity()');
-isnt(query('origin', $next), $block{origin}, 'a new identity, a new place');
-
-# A copy of a database: also before its relay has given it an identity.
-query('postgres', 'ALTER SYSTEM SET outbox.max_databases = 20');
-$node->safe_psql('postgres', 'CREATE DATABASE copied TEMPLATE parallel');
-isnt(query('copied', $next), $block{parallel}, 'a copied database gives ids from another place at once');
-is(query('parallel', $next), $block{parallel}, 'its original goes on where it was');
-my $both = q{SELECT string_agg(id || ' ' || md5(definition), ',' ORDER BY id) FROM outbox.schemas};
-my %of = map { $_ => { map { split / / } split /,/, query($_, $both) } } qw(parallel copied);
-is(join(' ', grep { exists $of{copied}{$_} && $of{copied}{$_} ne $of{parallel}{$_} } keys %{ $of{parallel} }), '',
-	'no id means one thing here and another there');
-
 # ---- an encoding that is not UTF-8 --------------------------------------------
 
 query('postgres', "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
@@ -118,7 +96,7 @@ is($doc, join("\n", ('t') x 7), 'texts of schemas in a LATIN1 database');
 
 # ---- the extension goes and comes while there are row types --------------------
 
-is(query('restored', q{SET client_min_messages = warning;
+is(query('slipped', q{SET client_min_messages = warning;
 	DROP EXTENSION outbox CASCADE;
 	ALTER TABLE shop.item ADD COLUMN after int;
 	CREATE EXTENSION outbox;
@@ -126,6 +104,30 @@ is(query('restored', q{SET client_min_messages = warning;
 	SELECT outbox.create_event_type('item', row_type => 'shop.item') IS NOT NULL;
 	ALTER TABLE shop.item ADD COLUMN after int;
 	SELECT count(*) FROM outbox.schema_versions}), "t\n2", 'DROP and CREATE EXTENSION around DDL');
+
+# ---- ids ----------------------------------------------------------------------
+
+my $next = q{SELECT id >> 10 FROM outbox.registry_register('ids', format('{"type":"fixed","name":"F%s","size":%s}',
+	replace(gen_random_uuid()::text, '-', ''), (random() * 1000)::int))};
+my $level = q{SELECT outbox.registry_set_level('ids', 'NONE')};
+query($_, $level) foreach qw(origin restored parallel);
+my %block = map { $_ => query($_, $next) } qw(origin restored parallel);
+is(scalar(keys %{ { reverse %block } }), 3, 'databases with the same schemas give new ids from places of their own');
+is(query('origin', $next), $block{origin}, 'one after the other');
+query('origin', 'SELECT outbox.new_identity()');
+isnt(query('origin', $next), $block{origin}, 'a new identity, a new place');
+
+# A copy of a database, also before a relay has given it an identity: there is
+# none for it, as there are as many as outbox.max_databases allows.
+$node->safe_psql('postgres', 'CREATE DATABASE copied TEMPLATE parallel');
+isnt(query('copied', $next), $block{parallel}, 'a copied database gives ids from another place at once');
+is(query('copied', 'SELECT database_oid = (SELECT oid FROM pg_database WHERE datname = current_database()) FROM outbox.instance'), 'f',
+	'it has no identity of its own yet');
+is(query('parallel', $next), $block{parallel}, 'its original goes on where it was');
+my $both = q{SELECT string_agg(id || ' ' || md5(definition), ',' ORDER BY id) FROM outbox.schemas};
+my %of = map { $_ => { map { split / / } split /,/, query($_, $both) } } qw(parallel copied);
+is(join(' ', grep { exists $of{copied}{$_} && $of{copied}{$_} ne $of{parallel}{$_} } keys %{ $of{parallel} }), '',
+	'no id means one thing here and another there');
 
 $node->stop;
 done_testing();
