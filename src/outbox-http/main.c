@@ -18,6 +18,7 @@
 #include <microhttpd.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -117,12 +118,22 @@ watch(int fd)
 	}
 }
 
+static void
+leave_on_signal(int signo)
+{
+	_exit(0);
+}
+
 static int
 serve(int fd)
 {
 	char		error[768];
 
 	signal(SIGPIPE, SIG_IGN);
+
+	/* status 0 even as an orphan, see die_with_parent() in outbox-kafka */
+	signal(SIGTERM, leave_on_signal);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	umask(077);
 	outbox_log_open(fd);
 	outbox_cache_init();

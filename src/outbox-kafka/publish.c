@@ -10,7 +10,7 @@
  * once.  The process acts on frames only and holds nothing that must survive.
  *
  *	the relay closes the socket, or dies	_exit(0), whatever is under way
- *	the relay's process is gone				SIGKILL by PR_SET_PDEATHSIG
+ *	the relay's process is gone				SIGTERM by PR_SET_PDEATHSIG
  *	SIGTERM, SIGQUIT						_exit(0)
  *	damaged frame, wrong order				_exit(0)
  *	any outcome that is no success			FAILED; then only PING and STOP
@@ -57,8 +57,12 @@ set_signals(void)
 }
 
 /*
- * Die with the process that made the socket.  If it is gone already, the
- * signal will not come; whoever opened the other end is known to the kernel.
+ * Die with the process that made the socket, and with exit status 0: a
+ * postmaster that is PID 1 inherits the orphan, and takes any other status for
+ * a crash of one of its own (CleanupBackend, postmaster.c).  Stopped or not: a
+ * process group that is orphaned while stopped is continued by the kernel.  If
+ * the parent is gone already, the signal will not come; whoever opened the
+ * other end is known to the kernel.
  */
 static void
 die_with_parent(int fd)
@@ -66,7 +70,7 @@ die_with_parent(int fd)
 	struct ucred peer;
 	socklen_t	len = sizeof(peer);
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
 		outbox_link_leave();
 	if (getppid() != peer.pid && kill(peer.pid, 0) != 0 && errno == ESRCH)

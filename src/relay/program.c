@@ -9,8 +9,9 @@
  *	caller exits by itself	socket closed (the child ends at once), then
  *							SIGKILL, then waitpid: a postmaster that is PID 1
  *							must never reap a process that it does not know
- *	caller is killed -9		the kernel closes the socket and PDEATHSIG kills
- *							the child; the postmaster restarts everything
+ *	caller is killed -9		the kernel closes the socket and PDEATHSIG ends
+ *							the child, which the program makes a SIGTERM and
+ *							exit status 0; the postmaster restarts everything
  *	caller dies between fork and exec
  *							the same: the copy has only the socket to read
  *

@@ -121,6 +121,21 @@ wait_for($node, 'SELECT true');
 ok(!kill(0, $child) || slurp_file("/proc/$child/stat") =~ /\) Z/, 'no orphan after kill -9 of the relay');
 put($node, 'typed', 5);
 ok_resumed($node, 'the relay was killed in a commit');
+
+# A stopped orphan is continued by the kernel, and then ends like any other.
+$relay = relay_pid($node);
+$child = child_pid($node);
+kill 'STOP', $child;
+kill9($relay);
+wait_for($node, 'SELECT true');
+my $gone = 0;
+for (1 .. 100)
+{
+	last if $gone = !kill(0, $child) || slurp_file("/proc/$child/stat") =~ /\) Z/;
+	sleep(0.1);
+}
+ok($gone, 'no stopped orphan after kill -9 of the relay');
+ok_resumed($node, 'outbox-kafka stopped, relay killed');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots}), 1, 'one slot');
 check_all($node, 'after all this', @topics);
 $node->stop;
