@@ -69,6 +69,8 @@ sub kill_relay
 {
 	my $pid = relay_pid($node);
 	kill9($pid);
+	# one that was just leaving has a successor before the server notices
+	sleep(1);
 	return wait_for($node, "SELECT pid <> $pid FROM outbox.status()");
 }
 
