@@ -126,6 +126,8 @@ ok_resumed($node, 'the relay was killed in a commit');
 $relay = relay_pid($node);
 $child = child_pid($node);
 kill 'STOP', $child;
+sleep(0.01) while slurp_file("/proc/$child/stat") !~ /\) T/;
+sleep(0.3);			# all its threads
 kill9($relay);
 wait_for($node, 'SELECT true');
 my $gone = 0;
