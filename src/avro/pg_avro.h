@@ -21,7 +21,7 @@
 #include "../compat.h"
 #include "utils/jsonb.h"
 
-/* Parse or ereport(ERROR) with path and hint. */
+/* Parse; an error is raised with errcode, path and hint. */
 extern OutboxAvroSchema *outbox_avro_parse_or_error(const char *json,
 													size_t len);
 
