@@ -59,7 +59,7 @@ if [ $stop = 1 ]; then exit; fi
 # ---------------------------------------------------------------- preparation
 began=$SECONDS
 say "Preparing"
-step "packages (minutes, the first time)" "$root/test/support/setup"
+step "packages (minutes, the first time)" "$root/test/support/setup" --demo
 ensure_reachable "${arguments[@]}"
 private_server
 prepare_run
