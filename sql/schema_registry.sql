@@ -179,6 +179,7 @@ SELECT try($$version FROM outbox.registry_register('t', '{"type":"record","name"
 SELECT try($$outbox.registry_delete_version('t', '1')$$);
 SELECT try($$outbox.registry_delete_subject('t')$$);
 SELECT try($$outbox.registry_set_level('t', 'NONE')$$);
+SELECT try($$outbox.registry_delete_level('t')$$);
 SELECT outbox.registry_delete_mode('t');
 SELECT try($$outbox.registry_delete_mode('t')$$), outbox.registry_get_mode('t', true);
 SELECT outbox.registry_set_mode(NULL, 'READONLY');

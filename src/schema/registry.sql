@@ -302,6 +302,10 @@ AS $$
 DECLARE
 	before text := outbox.level_of(subject_name);
 BEGIN
+	IF outbox.mode_of(subject_name) IN ('READONLY', 'READONLY_OVERRIDE') THEN
+		RAISE EXCEPTION SQLSTATE 'OB205' USING
+			MESSAGE = 'the registry, or this subject, is in read-only mode';
+	END IF;
 	IF subject_name IS NULL THEN
 		UPDATE outbox.subject_default d SET compatibility = NULL;
 	ELSE
