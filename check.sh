@@ -87,8 +87,11 @@ tap() {
 	else
 		total "$name" "$ok ok, $notok FAILED"
 		fail "$notok" "$name"
-		# each failed test with the diagnostics below it, then the end
-		awk '/^not ok/ {show=1} /^ok/ {show=0} show && /^(not ok|#)/' "$log" | head -60 | sed 's/^/    /'
+		# each failed test with the diagnostics around it, then the end
+		awk '/^ok/ {show = 0; before = ""}
+			/^#/ {if (show) print; else before = before $0 "\n"}
+			/^not ok/ {printf "%s", before; print; show = 1; before = ""}' "$log" |
+			head -150 | sed 's/^/    /'
 		echo "    --- the end of ${log#"$root"/}:"
 		tail -15 "$log" | sed 's/^/    /'
 	fi

@@ -90,7 +90,20 @@ sub ok_resumed
 	my $good = wait_state($node, 'streaming') && wait_published($node);
 	ok($good, "published again: $title");
 	note(sprintf('%s: after %.1f s', $title, time() - $began));
+	tell($node) unless $good;
 	return $good;
+}
+
+# What the relay says of itself, and the end of the server's log.
+sub tell
+{
+	my ($node) = @_;
+	my ($rc, $out) = $node->psql('postgres', 'SELECT * FROM outbox.status()', extra_params => ['-x']);
+	my @lines = split /\n/, slurp_file($node->logfile);
+
+	splice(@lines, 0, -40) if @lines > 40;
+	diag(join("\n", $out // '', @lines));
+	return;
 }
 
 sub ok_state
