@@ -10,7 +10,7 @@ EXTENSION = outbox
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" outbox.control)
 MODULE_big = outbox
 
-ROOMS = base record avro state catalog schema emit capture source relay admin
+ROOMS = base record avro state catalog schema rowcodec emit capture source relay admin
 OBJS = src/outbox.o src/guc.o $(patsubst %.c,%.o,$(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))) )
 
 # The install script is the rooms' parts in order of dependency.
@@ -20,7 +20,7 @@ DATA_built = sql/outbox--$(EXTVERSION).sql
 PG_CPPFLAGS = -I$(CURDIR)/src
 OUTBOX_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type -Wno-clobbered
-PG_CFLAGS = $(OUTBOX_CFLAGS)
+PG_CFLAGS = $(OUTBOX_CFLAGS) -DOUTBOX_VERSION='"$(EXTVERSION)"'
 
 KAFKA_PROGRAM = build/outbox-kafka
 KAFKA_SRC = $(wildcard src/base/*.c src/record/*.c src/outbox-kafka/*.c) \

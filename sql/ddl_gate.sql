@@ -17,6 +17,9 @@ CREATE TABLE ddl (n serial, statement text);
 INSERT INTO ddl (statement) VALUES
 	('ALTER TABLE shop.item ADD COLUMN x int'),
 	('ALTER TABLE shop.item ADD COLUMN x int NOT NULL DEFAULT 7'),
+	('ALTER TABLE shop.item ADD COLUMN x int GENERATED ALWAYS AS IDENTITY'),
+	('ALTER TABLE shop.item ADD COLUMN x numeric(4,1) NOT NULL DEFAULT 1.5'),
+	('ALTER TABLE shop.item ADD COLUMN x numeric(4,1) NOT NULL DEFAULT round(1.5)'),
 	('ALTER TABLE shop.item ADD COLUMN old bigint'),
 	('ALTER TABLE shop.item ADD COLUMN old int'),
 	('ALTER TABLE shop.item ADD COLUMN old text'),
@@ -110,10 +113,10 @@ RESET client_min_messages;
 -- rule, path, both sides, what to do; and in one transaction with the change
 SELECT outbox.set_compatibility('t-shop.item', NULL);
 ALTER TYPE shop.pt DROP ATTRIBUTE y, ADD ATTRIBUTE y text;
-ALTER TABLE shop.item ADD COLUMN x int NOT NULL DEFAULT 7;
+ALTER TABLE shop.item ADD COLUMN x int GENERATED ALWAYS AS IDENTITY;
 ALTER TABLE shop.item DROP COLUMN id;
 DROP TABLE shop.item;
-SELECT event_type, subject, verdict, rule, path, message FROM outbox.plan_ddl('ALTER TABLE shop.item ADD COLUMN x int NOT NULL DEFAULT 7, ADD COLUMN y int NOT NULL DEFAULT 7');
+SELECT event_type, subject, verdict, rule, path, message FROM outbox.plan_ddl('ALTER TABLE shop.item ADD COLUMN x int GENERATED ALWAYS AS IDENTITY, ADD COLUMN y int GENERATED ALWAYS AS IDENTITY');
 SELECT event_type, subject, verdict, rule, path, message FROM outbox.plan_ddl('ALTER TABLE shop.item DROP COLUMN id');
 SELECT event_type, subject, verdict, rule, path, message FROM outbox.plan_ddl('DROP TABLE shop.item');
 SELECT event_type, subject, verdict, rule, path, schema FROM outbox.plan_ddl('ALTER TABLE shop.item RENAME COLUMN name TO title; ALTER TABLE shop.item DROP COLUMN title');
@@ -144,7 +147,7 @@ BEGIN
 EXCEPTION WHEN undefined_table THEN
 	PERFORM outbox.plan_ddl('ALTER TABLE shop.item ADD COLUMN x int');
 END $$;
-ALTER TABLE shop.item ADD COLUMN x int NOT NULL DEFAULT 7;
+ALTER TABLE shop.item ADD COLUMN x int GENERATED ALWAYS AS IDENTITY;
 
 -- renames become aliases, as long as the name is free; the key goes along
 ALTER TABLE shop.item RENAME COLUMN name TO title;
@@ -222,17 +225,17 @@ SET ROLE regress_gate_event;
 SELECT outbox.create_event_type('own', row_type => 'shop.own') IS NOT NULL AS ok;
 SET ROLE regress_gate_table;
 ALTER TABLE shop.own ADD COLUMN x int;
-ALTER TABLE shop.own ADD COLUMN y int NOT NULL DEFAULT 1;
+ALTER TABLE shop.own ADD COLUMN y int GENERATED ALWAYS AS IDENTITY;
 SET outbox.allow_incompatible_schema = on;
-ALTER TABLE shop.own ADD COLUMN y int NOT NULL DEFAULT 1;
+ALTER TABLE shop.own ADD COLUMN y int GENERATED ALWAYS AS IDENTITY;
 SELECT * FROM outbox.plan_ddl('ALTER TABLE shop.own ADD COLUMN y int');
 RESET outbox.allow_incompatible_schema;
 RESET ROLE;
 SELECT version, created_by, statement FROM outbox.schema_versions WHERE subject = 'outbox.event.own-shop.own' ORDER BY version;
 BEGIN;
 SET LOCAL outbox.allow_incompatible_schema = on;
-SELECT event_type, verdict, rule, path FROM outbox.plan_ddl('ALTER TABLE shop.own ADD COLUMN y int NOT NULL DEFAULT 1');
-ALTER TABLE shop.own ADD COLUMN y int NOT NULL DEFAULT 1;
+SELECT event_type, verdict, rule, path FROM outbox.plan_ddl('ALTER TABLE shop.own ADD COLUMN y int GENERATED ALWAYS AS IDENTITY');
+ALTER TABLE shop.own ADD COLUMN y int GENERATED ALWAYS AS IDENTITY;
 COMMIT;
 SELECT max(version) FROM outbox.schema_versions WHERE subject = 'outbox.event.own-shop.own';
 SET ROLE regress_gate_event;

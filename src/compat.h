@@ -58,6 +58,18 @@
 #endif
 
 /*
+ * access/tupdesc.h
+ */
+
+/* 18 keeps a compact copy of each attribute, to be renewed after a change. */
+#if PG_VERSION_NUM >= 180000
+#define outbox_compat_populate_attribute(desc, attribute) \
+	populate_compact_attribute(desc, attribute)
+#else
+#define outbox_compat_populate_attribute(desc, attribute) ((void) 0)
+#endif
+
+/*
  * replication/slot.h
  */
 

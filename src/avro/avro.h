@@ -90,4 +90,12 @@ extern bool outbox_avro_validate(const OutboxAvroSchema *schema,
 								 const void *data, size_t len,
 								 OutboxAvroError *error);
 
+/* A JSON string in quotes; text is UTF-8. */
+extern void outbox_avro_json_quote(StringInfo out, const char *text,
+								   size_t len);
+
+/* SHA-256 of two pieces, one after the other. */
+extern void outbox_avro_sha256_of(const void *a, size_t a_len,
+								  const void *b, size_t b_len, uint8 out[32]);
+
 #endif							/* OUTBOX_AVRO_H */

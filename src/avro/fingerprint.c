@@ -35,17 +35,15 @@ outbox_avro_crc64(const OutboxAvroSchema *schema)
 }
 
 void
-outbox_avro_sha256(const OutboxAvroSchema *schema, uint8 out[32])
+outbox_avro_sha256_of(const void *a, size_t a_len, const void *b, size_t b_len,
+					  uint8 out[32])
 {
-	StringInfoData text;
 	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
-
-	initStringInfo(&text);
-	outbox_avro_canonical(schema, &text);
 
 	/* Fails only when the library cannot do SHA-256 at all. */
 	if (ctx == NULL || pg_cryptohash_init(ctx) < 0 ||
-		pg_cryptohash_update(ctx, (uint8 *) text.data, text.len) < 0 ||
+		pg_cryptohash_update(ctx, a, a_len) < 0 ||
+		pg_cryptohash_update(ctx, b, b_len) < 0 ||
 		pg_cryptohash_final(ctx, out, PG_SHA256_DIGEST_LENGTH) < 0)
 	{
 #ifdef FRONTEND
@@ -58,5 +56,15 @@ outbox_avro_sha256(const OutboxAvroSchema *schema, uint8 out[32])
 #endif
 	}
 	pg_cryptohash_free(ctx);
+}
+
+void
+outbox_avro_sha256(const OutboxAvroSchema *schema, uint8 out[32])
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	outbox_avro_canonical(schema, &text);
+	outbox_avro_sha256_of(text.data, text.len, "", 0, out);
 	pfree(text.data);
 }

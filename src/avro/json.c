@@ -438,6 +438,12 @@ avro_json_quote(StringInfo out, const char *s, size_t len)
 	appendStringInfoCharMacro(out, '"');
 }
 
+void
+outbox_avro_json_quote(StringInfo out, const char *text, size_t len)
+{
+	avro_json_quote(out, text, len);
+}
+
 /* Bytes as a string of code points 0 to 255: Avro's JSON form of bytes. */
 void
 avro_json_quote_latin1(StringInfo out, const uint8 *s, size_t len)

@@ -19,6 +19,7 @@
 #include "access/tupdesc.h"
 #include "avro/avro.h"
 #include "../compat.h"
+#include "nodes/bitmapset.h"
 #include "utils/jsonb.h"
 
 /* Parse; an error is raised with errcode, path and hint. */
@@ -73,5 +74,72 @@ typedef struct OutboxAvroRename
 extern char *outbox_avro_schema_of_changed_type(Oid type,
 												const OutboxAvroSchema *before,
 												const OutboxAvroRename *rename);
+
+/* ---- images of table rows, for captures ---- */
+
+/*
+ * What becomes of a value that its Avro type cannot hold: infinite dates and
+ * timestamps, 24:00:00, NaN in a decimal, an array of other dimensions than its
+ * column was declared with.
+ */
+typedef enum OutboxAvroSpecial
+{
+	OUTBOX_AVRO_SPECIAL_ERROR,
+	OUTBOX_AVRO_SPECIAL_NULL,	/* null, and a note of its text */
+	OUTBOX_AVRO_SPECIAL_TEXT	/* its text: the field is a union with string */
+} OutboxAvroSpecial;
+
+/* The record of a table's columns. */
+typedef struct OutboxAvroImage
+{
+	const char *fullname;		/* of the record */
+	Oid			relation;		/* comments and defaults come from here */
+	TupleDesc	desc;			/* its columns; left-out ones are dropped */
+	OutboxAvroSpecial special;
+	const Bitmapset *required;	/* attnums never null; NULL: as desc says */
+	bool		all_nullable;	/* but for those */
+	bool		key;			/* part of a key: no doc, no default */
+	const OutboxAvroSchema *before; /* whose aliases are kept; NULL = none */
+	const OutboxAvroRename *rename; /* NULL = none */
+} OutboxAvroImage;
+
+/* Append {"type":"record",...,"fields":[...  without the closing "]}". */
+extern void outbox_avro_put_image_schema(StringInfo out,
+										 const OutboxAvroImage *image);
+
+/*
+ * A plan for values of such columns under the record of this full name; its
+ * last fields, "trailing" many, are somebody else's to write.  Values that
+ * become null for want of an Avro value are noted in notes (may be NULL) as
+ * members of a JSON object: "path":"text", after a comma each.
+ */
+extern OutboxAvroRowPlan *outbox_avro_plan_image(const OutboxAvroSchema *schema,
+												 const char *record,
+												 int trailing, TupleDesc desc,
+												 StringInfo notes);
+extern void outbox_avro_put_image(const OutboxAvroRowPlan *plan,
+								  const Datum *values, const bool *nulls,
+								  StringInfo out);
+
+/* Whether the record's field for this column (index) may be null. */
+extern bool outbox_avro_image_nullable(const OutboxAvroRowPlan *plan,
+									   int column);
+
+/*
+ * Text of values of one type, the same whatever the session's settings are, in
+ * UTF-8; dates and times in ISO 8601.  A plan lives in the context it was made
+ * in.
+ */
+typedef struct OutboxAvroTextPlan OutboxAvroTextPlan;
+extern OutboxAvroTextPlan *outbox_avro_plan_text(Oid type);
+extern void outbox_avro_put_text(OutboxAvroTextPlan *plan, Datum value,
+								 StringInfo out);
+
+/* Set what output functions look at, until AtEOXact_GUC(true, level). */
+extern int	outbox_avro_pin_settings(void);
+extern bool outbox_avro_settings_pinned(void);
+
+/* A PostgreSQL name as an Avro name: odd characters become "_"; palloc'd. */
+extern char *outbox_avro_map_name(const char *name);
 
 #endif							/* OUTBOX_PG_AVRO_H */

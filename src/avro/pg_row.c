@@ -34,6 +34,16 @@
 static int	compile(RowOp *op, const AvroNode *node, Oid type, int32 typmod,
 					const AvroPath *path);
 
+/* What the ops of one plan have in common. */
+static void
+inherit(RowOp *op, const RowOp *parent)
+{
+	op->schema = parent->schema;
+	op->context = parent->context;
+	op->image = parent->image;
+	op->notes = parent->notes;
+}
+
 /* ---- json and jsonb ---- */
 
 static void
@@ -99,7 +109,7 @@ nested_plan(RowOp *op, Oid type, const AvroPath *path)
 	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
 	OutboxAvroRowPlan *plan;
 
-	plan = avro_row_plan(op->schema, op->node, desc, path);
+	plan = avro_row_plan(op, op->node, 0, desc, path);
 	ReleaseTupleDesc(desc);
 	op->sub_desc_id = assign_record_type_identifier(type, -1);
 	MemoryContextSwitchTo(old);
@@ -117,40 +127,97 @@ put_composite(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 
 /* ---- arrays ---- */
 
+/* Where the walk through an array's elements is. */
+typedef struct ArrayWalk
+{
+	RowOp	   *op;
+	const int  *dims;
+	const bits8 *nulls;
+	const char *p;
+	int			element;
+	StringInfo	out;
+} ArrayWalk;
+
+static void put_dimension(ArrayWalk *walk, int dimension,
+						  const AvroPath *path);
+
+static void
+put_element(ArrayWalk *walk, const AvroPath *path)
+{
+	RowOp	   *op = walk->op;
+	int			i = walk->element++;
+
+	if (walk->nulls != NULL && (walk->nulls[i / 8] & (1 << (i % 8))) == 0)
+	{
+		avro_row_put_value(op->element, (Datum) 0, true, walk->out, path);
+		return;
+	}
+	avro_row_put_value(op->element,
+					   fetch_att(walk->p, op->typbyval, op->typlen), false,
+					   walk->out, path);
+	walk->p = att_addlength_pointer(walk->p, op->typlen, walk->p);
+	walk->p = (const char *) att_align_nominal(walk->p, op->typalign);
+}
+
+static void
+put_dimension(ArrayWalk *walk, int dimension, const AvroPath *path)
+{
+	AvroPath	here = {path, NULL, 0, 0};
+
+	avro_put_long(walk->out, walk->dims[dimension]);
+	for (int i = 0; i < walk->dims[dimension]; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		here.index = i;
+		if (dimension + 1 < walk->op->depth)
+			put_dimension(walk, dimension + 1, &here);
+		else
+			put_element(walk, &here);
+	}
+	avro_put_long(walk->out, 0);
+}
+
 static void
 put_array(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
-	AvroPath	here = {path, NULL, 0, 0};
-	const char *p = ARR_DATA_PTR(array);
-	const bits8 *nulls = ARR_NULLBITMAP(array);
-	int			count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	ArrayWalk	walk = {op, ARR_DIMS(array), ARR_NULLBITMAP(array),
+	ARR_DATA_PTR(array), 0, out};
 
-	if (ARR_NDIM(array) > 1)
+	if (ARR_NDIM(array) == 0)
+		avro_put_long(out, 0);
+	else if (ARR_NDIM(array) == op->depth)
+		put_dimension(&walk, 0, path);
+	else
 		avro_value_error(path, ERRCODE_ARRAY_SUBSCRIPT_ERROR,
 						 "Avro arrays have one dimension; use an array of a "
 						 "composite type that holds an array.",
 						 "the array has %d dimensions", ARR_NDIM(array));
-	if (count > 0)
-		avro_put_long(out, count);
-	for (int i = 0; i < count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		here.index = i;
-		if (nulls != NULL && (nulls[i / 8] & (1 << (i % 8))) == 0)
-		{
-			avro_row_put_value(op->element, (Datum) 0, true, out, &here);
-			continue;
-		}
-		avro_row_put_value(op->element,
-						   fetch_att(p, op->typbyval, op->typlen), false,
-						   out, &here);
-		p = att_addlength_pointer(p, op->typlen, p);
-		p = (const char *) att_align_nominal(p, op->typalign);
-	}
-	avro_put_long(out, 0);
 	if ((Pointer) array != DatumGetPointer(value))
 		pfree(array);
+}
+
+/* Arrays directly within arrays are the dimensions of one of PostgreSQL's. */
+static int
+compile_array(RowOp *op, const AvroNode *node, Oid element, int32 typmod,
+			  const AvroPath *path)
+{
+	AvroPath	here = {path, NULL, 0, 0};
+
+	op->depth = 1;
+	while (node->items->type == AVRO_TYPE_ARRAY && op->depth < MAXDIM &&
+		   !OidIsValid(get_element_type(getBaseType(element))))
+	{
+		node = node->items;
+		op->depth++;
+	}
+	op->put = put_array;
+	op->element_type = element;
+	get_typlenbyvalalign(element, &op->typlen, &op->typbyval, &op->typalign);
+	op->element = palloc0(sizeof(RowOp));
+	inherit(op->element, op);
+	return compile(op->element, node->items, element, typmod, &here) < 0 ?
+		AVRO_ROW_NO_WAY : 0;
 }
 
 /* ---- compiling ---- */
@@ -168,19 +235,9 @@ compile_plain(RowOp *op, const AvroNode *node, Oid type, int32 typmod,
 		return AVRO_ROW_NO_WAY;
 	if (OidIsValid(element))
 	{
-		AvroPath	here = {path, NULL, 0, 0};
-
 		if (node->type != AVRO_TYPE_ARRAY)
 			return AVRO_ROW_NO_WAY;
-		op->put = put_array;
-		op->element_type = element;
-		get_typlenbyvalalign(element, &op->typlen, &op->typbyval,
-							 &op->typalign);
-		op->element = palloc0(sizeof(RowOp));
-		op->element->schema = op->schema;
-		op->element->context = op->context;
-		return compile(op->element, node->items, element, typmod, &here) < 0 ?
-			AVRO_ROW_NO_WAY : 0;
+		return compile_array(op, node, element, typmod, path);
 	}
 	if (get_typtype(type) == TYPTYPE_COMPOSITE)
 	{
@@ -204,11 +261,16 @@ compile(RowOp *op, const AvroNode *node, Oid type, int32 typmod,
 	int			best_rank = AVRO_ROW_NO_WAY;
 
 	type = getBaseTypeAndTypmod(type, &typmod);
-	op->branch = op->null_branch = -1;
+	op->branch = op->null_branch = op->text_branch = -1;
 	if ((type == JSONOID || type == JSONBOID) && !wants_text(node))
 		return compile_document(op, node, type);
 	if (node->type != AVRO_TYPE_UNION)
-		return compile_plain(op, node, type, typmod, path);
+	{
+		best_rank = compile_plain(op, node, type, typmod, path);
+		if (best_rank >= 0 && op->image)
+			avro_row_find_special(op, node);
+		return best_rank;
+	}
 
 	blank = *op;
 	for (int i = 0; i < node->branch_count; i++)
@@ -233,6 +295,8 @@ compile(RowOp *op, const AvroNode *node, Oid type, int32 typmod,
 	{
 		best.null_branch = op->null_branch;
 		*op = best;
+		if (op->image)
+			avro_row_find_special(op, node);
 	}
 	return best_rank;
 }
@@ -276,13 +340,15 @@ find_field(const AvroNode *record, const char *name)
 	return -1;
 }
 
+/* parent has schema, context and what else its ops are to inherit. */
 OutboxAvroRowPlan *
-avro_row_plan(const OutboxAvroSchema *schema, const AvroNode *record,
+avro_row_plan(const RowOp *parent, const AvroNode *record, int trailing,
 			  TupleDesc desc, const AvroPath *path)
 {
 	OutboxAvroRowPlan *plan = palloc0(sizeof(OutboxAvroRowPlan));
 
 	plan->record = record;
+	plan->trailing = trailing;
 	plan->desc = CreateTupleDescCopy(desc);
 	plan->column = palloc((record->field_count + 1) * sizeof(int));
 	plan->ops = palloc0((record->field_count + 1) * sizeof(RowOp));
@@ -322,13 +388,13 @@ avro_row_plan(const OutboxAvroSchema *schema, const AvroNode *record,
 		here.index = 0;
 		plan->column[field] = i;
 		op = &plan->ops[field];
-		op->schema = schema;
+		inherit(op, parent);
 		op->context = CurrentMemoryContext;
 		if (compile(op, record->fields[field].type, att->atttypid,
 					att->atttypmod, &here) < 0)
 			misfit(att, record->fields[field].type, &here);
 	}
-	for (int i = 0; i < record->field_count; i++)
+	for (int i = 0; i < record->field_count - trailing; i++)
 		if (plan->column[i] < 0 && !record->fields[i].has_default)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -343,16 +409,54 @@ OutboxAvroRowPlan *
 outbox_avro_plan_row(const OutboxAvroSchema *schema, TupleDesc desc)
 {
 	static const AvroPath root = {0};
+	RowOp		parent = {.schema = schema};
 
 	if (schema->root->type != AVRO_TYPE_RECORD)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("a row does not fit the Avro schema at $: expected %s",
 						avro_scalar_wanted(schema->root))));
-	return avro_row_plan(schema, schema->root, desc, &root);
+	return avro_row_plan(&parent, schema->root, 0, desc, &root);
+}
+
+bool
+avro_row_put_alone(const OutboxAvroSchema *schema, Oid type, int32 typmod,
+				   Datum value, StringInfo out)
+{
+	static const AvroPath root = {0};
+	RowOp		op = {.schema = schema,.context = CurrentMemoryContext};
+
+	if (compile(&op, schema->root, type, typmod, &root) < 0 ||
+		avro_row_is_special(&op, value))
+		return false;
+	op.special = NULL;
+	avro_row_put_value(&op, value, false, out, &root);
+	return true;
 }
 
 /* ---- the walk ---- */
+
+void
+avro_row_put_values(const OutboxAvroRowPlan *plan, const Datum *values,
+					const bool *nulls, StringInfo out, const AvroPath *path)
+{
+	int			n = plan->record->field_count - plan->trailing;
+
+	for (int i = 0; i < n; i++)
+	{
+		const AvroField *field = &plan->record->fields[i];
+		int			column = plan->column[i];
+		AvroPath	here = {path, field->name, field->name_len, 0};
+
+		if (column < 0)
+		{
+			avro_put_raw(out, field->default_data, field->default_len);
+			continue;
+		}
+		avro_row_put_value(&plan->ops[i], values[column], nulls[column], out,
+						   &here);
+	}
+}
 
 void
 avro_row_put(const OutboxAvroRowPlan *plan, Datum composite, StringInfo out,
@@ -378,20 +482,7 @@ avro_row_put(const OutboxAvroRowPlan *plan, Datum composite, StringInfo out,
 	tuple.t_data = row;
 	heap_deform_tuple(&tuple, plan->desc, values, nulls);
 
-	for (int i = 0; i < plan->record->field_count; i++)
-	{
-		const AvroField *field = &plan->record->fields[i];
-		int			column = plan->column[i];
-		AvroPath	here = {path, field->name, field->name_len, 0};
-
-		if (column < 0)
-		{
-			avro_put_raw(out, field->default_data, field->default_len);
-			continue;
-		}
-		avro_row_put_value(&plan->ops[i], values[column], nulls[column], out,
-						   &here);
-	}
+	avro_row_put_values(plan, values, nulls, out, path);
 	if (values != stack_values)
 	{
 		pfree(values);

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "avro/pg_model.h"
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 
 typedef struct RowOp RowOp;
@@ -35,9 +36,17 @@ struct RowOp
 
 	RowOp	   *element;		/* array */
 	Oid			element_type;
+	int			depth;			/* arrays within each other */
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;
+
+	/* images of table rows: values that the node cannot hold */
+	bool		image;			/* special is to be looked for */
+	bool		(*special) (RowOp *op, Datum value);	/* NULL: there is none */
+	int			text_branch;	/* where their text goes, -1: nowhere */
+	RowOp	   *text;			/* and how */
+	StringInfo	notes;			/* of what became null */
 
 	OutboxAvroJsonPlan *json;	/* json, jsonb */
 	FmgrInfo	output;			/* any other type, as a string */
@@ -54,13 +63,30 @@ struct OutboxAvroRowPlan
 	TupleDesc	desc;			/* own copy */
 	int		   *column;			/* by field: index in desc, -1: default */
 	RowOp	   *ops;			/* by field */
+	int			trailing;		/* last fields that are others' */
 };
 
-extern OutboxAvroRowPlan *avro_row_plan(const OutboxAvroSchema *schema,
-										const AvroNode *record,
+extern OutboxAvroRowPlan *avro_row_plan(const RowOp *parent,
+										const AvroNode *record, int trailing,
 										TupleDesc desc, const AvroPath *path);
+extern void avro_row_put_values(const OutboxAvroRowPlan *plan,
+								const Datum *values, const bool *nulls,
+								StringInfo out, const AvroPath *path);
 extern void avro_row_put(const OutboxAvroRowPlan *plan, Datum composite,
 						 StringInfo out, const AvroPath *path);
+
+/* pg_row_special.c */
+extern void avro_row_put_special(RowOp *op, Datum value, StringInfo out,
+								 const AvroPath *path);
+extern void avro_row_find_special(RowOp *op, const AvroNode *whole);
+extern bool avro_row_is_special(RowOp *op, Datum value);
+
+/*
+ * pg_row.c: one value of a type under a schema of its own.  False when it has
+ * no way there, or is one that the node cannot hold.
+ */
+extern bool avro_row_put_alone(const OutboxAvroSchema *schema, Oid type,
+							   int32 typmod, Datum value, StringInfo out);
 
 static inline void
 avro_row_put_value(RowOp *op, Datum value, bool isnull, StringInfo out,
@@ -75,6 +101,11 @@ avro_row_put_value(RowOp *op, Datum value, bool isnull, StringInfo out,
 		avro_put_long(out, op->null_branch);
 		return;
 	}
+	if (unlikely(op->special != NULL && op->special(op, value)))
+	{
+		avro_row_put_special(op, value, out, path);
+		return;
+	}
 	if (op->branch >= 0)
 		avro_put_long(out, op->branch);
 	op->put(op, value, out, path);
@@ -83,6 +114,7 @@ avro_row_put_value(RowOp *op, Datum value, bool isnull, StringInfo out,
 /* pg_row_put.c: the way of a base type into a node, and its rank; 0 is best */
 #define AVRO_ROW_NO_WAY (-1)
 extern int	avro_row_find_put(RowOp *op, const AvroNode *node, Oid type);
+extern bool avro_row_timestamp_fits(Timestamp t);
 
 /* A PostgreSQL name as an Avro name: odd characters become "_"; palloc'd. */
 extern char *avro_map_name(const char *name);

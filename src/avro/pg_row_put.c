@@ -11,6 +11,7 @@
  *	  enum -> enum, string                text -> enum, uuid
  *	  date -> date                        time -> time-micros, -millis
  *	  timestamp -> local-timestamp-*      timestamptz -> timestamp-*
+ *	  money -> decimal
  *	  interval -> duration                any other -> string by its output
  *
  * Dates, times, uuid and intervals also go to a plain string, in ISO 8601
@@ -136,6 +137,16 @@ put_float8(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 	avro_put_double(out, DatumGetFloat8(value));
 }
 
+/* The amount in hundredths, whatever lc_monetary says. */
+static void
+put_money(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
+{
+	Numeric		number = int64_div_fast_to_numeric(DatumGetInt64(value), 2);
+
+	avro_scalar_put_numeric(op->node, number, out, path);
+	pfree(number);
+}
+
 static void
 put_numeric(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 {
@@ -179,13 +190,6 @@ put_jsonb_text(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 		pfree(jsonb);
 }
 
-static void
-set_plain(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
 /*
  * One text per value, whatever the session's settings are (ranges of dates,
  * floats): those that output functions look at are set aside meanwhile.
@@ -193,20 +197,11 @@ set_plain(const char *name, const char *value)
 static void
 put_output(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 {
-	bool		plain = DateStyle == USE_ISO_DATES &&
-		IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits >= 1;
-	int			level = 0;
-	char	   *text;
+	bool		pinned = outbox_avro_settings_pinned();
+	int			level = pinned ? 0 : outbox_avro_pin_settings();
+	char	   *text = OutputFunctionCall(&op->output, value);
 
-	if (!plain)
-	{
-		level = NewGUCNestLevel();
-		set_plain("datestyle", "ISO");
-		set_plain("intervalstyle", "postgres");
-		set_plain("extra_float_digits", "3");
-	}
-	text = OutputFunctionCall(&op->output, value);
-	if (!plain)
+	if (!pinned)
 		AtEOXact_GUC(true, level);
 	avro_scalar_put_string(text, (int) strlen(text), out);
 	pfree(text);
@@ -409,35 +404,62 @@ put_time(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 	put_micros(op, micros, out, path);
 }
 
+/* Whether it is a time at all, and one that 64 bits hold from 1970 on. */
+bool
+avro_row_timestamp_fits(Timestamp t)
+{
+	int64		micros;
+
+	return !TIMESTAMP_NOT_FINITE(t) &&
+		!pg_add_s64_overflow(t, EPOCH_MICROS, &micros);
+}
+
+/* In two parts, because the whole may not fit 64 bits from 1970 on. */
+static void
+put_timestamp_text(RowOp *op, Timestamp t, StringInfo out)
+{
+	StringInfoData text;
+	int64		days = t / USECS_PER_DAY;
+	int64		rest = t % USECS_PER_DAY;
+
+	if (rest < 0)
+	{
+		days--;
+		rest += USECS_PER_DAY;
+	}
+	initStringInfo(&text);
+	if (TIMESTAMP_NOT_FINITE(t))
+		appendStringInfoString(&text, TIMESTAMP_IS_NOBEGIN(t) ?
+							   "-infinity" : "infinity");
+	else
+	{
+		avro_text_date(&text, (int32) (days + EPOCH_DAYS));
+		appendStringInfoChar(&text, 'T');
+		avro_text_time(&text, rest);
+		if (op->type == TIMESTAMPTZOID)
+			appendStringInfoChar(&text, 'Z');
+	}
+	put_scratch(&text, out);
+}
+
 /* timestamp and timestamptz */
 static void
 put_timestamp(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 {
 	Timestamp	t = DatumGetTimestamp(value);
-	bool		finite = !TIMESTAMP_NOT_FINITE(t);
-	bool		negative = TIMESTAMP_IS_NOBEGIN(t);
-	bool		text = op->node->type == AVRO_TYPE_STRING;
-	int64		micros = 0;
 
-	if (!finite && !text)
-		not_finite(op, negative, path);
-	if (finite && pg_add_s64_overflow(t, EPOCH_MICROS, &micros))
+	if (op->node->type == AVRO_TYPE_STRING)
+	{
+		put_timestamp_text(op, t, out);
+		return;
+	}
+	if (TIMESTAMP_NOT_FINITE(t))
+		not_finite(op, TIMESTAMP_IS_NOBEGIN(t), path);
+	if (!avro_row_timestamp_fits(t))
 		avro_value_error(path, ERRCODE_DATETIME_FIELD_OVERFLOW, NULL,
 						 "timestamp is out of range for %s",
 						 avro_scalar_wanted(op->node));
-	if (text)
-	{
-		StringInfoData s;
-
-		initStringInfo(&s);
-		if (finite)
-			avro_text_timestamp(&s, micros, false, op->type == TIMESTAMPTZOID);
-		else
-			appendStringInfoString(&s, negative ? "-infinity" : "infinity");
-		put_scratch(&s, out);
-		return;
-	}
-	put_micros(op, micros, out, path);
+	put_micros(op, t + EPOCH_MICROS, out, path);
 }
 
 static void
@@ -449,7 +471,14 @@ put_interval(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 
 #ifdef INTERVAL_NOT_FINITE
 	if (INTERVAL_NOT_FINITE(span))
-		not_finite(op, INTERVAL_IS_NOBEGIN(span), path);
+	{
+		const char *name = INTERVAL_IS_NOBEGIN(span) ? "-infinity" : "infinity";
+
+		if (op->node->type != AVRO_TYPE_STRING)
+			not_finite(op, INTERVAL_IS_NOBEGIN(span), path);
+		avro_put_sized(out, name, (int) strlen(name));
+		return;
+	}
 #endif
 	if (op->node->type == AVRO_TYPE_STRING)
 	{
@@ -638,6 +667,9 @@ avro_row_find_put(RowOp *op, const AvroNode *node, Oid type)
 			return node->type == AVRO_TYPE_ENUM ||
 				node->type == AVRO_TYPE_STRING ? choose(op, put_text, 3) :
 				AVRO_ROW_NO_WAY;
+		case MONEYOID:
+			return node->logical == AVRO_LOGICAL_DECIMAL ?
+				choose(op, put_money, 0) : AVRO_ROW_NO_WAY;
 		case BYTEAOID:
 			return plain && (node->type == AVRO_TYPE_BYTES ||
 							 node->type == AVRO_TYPE_FIXED) ?

@@ -81,6 +81,18 @@ avro_alias_node(const OutboxAvroSchema *before, const OutboxAvroRename *rename,
 	return NULL;
 }
 
+/* Under another name too: the topic, which the namespace comes from, may change. */
+const AvroNode *
+avro_alias_record(const OutboxAvroSchema *before, const char *fullname)
+{
+	const AvroNode *node = find(before, fullname, NULL);
+	const char *dot = strrchr(fullname, '.');
+
+	if (node == NULL)
+		node = find(before, NULL, dot != NULL ? dot + 1 : fullname);
+	return node != NULL && node->type == AVRO_TYPE_RECORD ? node : NULL;
+}
+
 /* Collects names without repeating any. */
 static void
 add_name(List **names, const char *name)

@@ -22,6 +22,10 @@ extern const AvroNode *avro_alias_node(const OutboxAvroSchema *before,
 									   const char *name,
 									   const char *fullname);
 
+/* The record that an image of table rows was before; NULL: it is new. */
+extern const AvroNode *avro_alias_record(const OutboxAvroSchema *before,
+										 const char *fullname);
+
 /* ,"aliases":[...] when there are any; before may be NULL. */
 extern void avro_alias_put_type(StringInfo out, const AvroNode *before,
 								const char *fullname);

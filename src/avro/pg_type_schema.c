@@ -13,7 +13,12 @@
  *	  anything else -> string
  *
  * A column is ["null", T] with default null, or T when it is NOT NULL (and the
- * domain's or composite's columns never are).  Comments become doc.
+ * domain's or composite's columns never are), with the column's default where
+ * that is a constant (pg_default.c).  Comments become doc.
+ *
+ * Rows of captured tables ("images") differ: money is decimal(19,2); arrays have
+ * the dimensions their column was declared with; a type that not every value
+ * fits is nullable or a union with string (pg_row_special.c), as is asked for.
  *
  * Names: PostgreSQL's, with every character Avro does not allow replaced by
  * "_" and a leading digit preceded by one.  Types take their schema's name as
@@ -33,6 +38,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "avro/pg_row.h"
+#include "avro/pg_default.h"
 #include "avro/pg_type_alias.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
@@ -41,6 +47,7 @@
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -62,9 +69,17 @@ typedef struct Writer
 	List	   *named;			/* of Named: types already written */
 	const OutboxAvroSchema *before; /* for aliases; NULL: none */
 	const OutboxAvroRename *rename; /* NULL: none */
+	const OutboxAvroImage *image;	/* of a captured table; NULL: no */
+	int			ndims;			/* the next type's, when it is an array */
 } Writer;
 
 static void put_type(Writer *w, Oid type, int32 typmod, const char *name);
+
+char *
+outbox_avro_map_name(const char *name)
+{
+	return avro_map_name(name);
+}
 
 char *
 avro_map_name(const char *name)
@@ -220,28 +235,93 @@ put_enum(Writer *w, Oid type, Form_pg_type form, const char *name)
 	appendStringInfoString(w->out, "]}");
 }
 
-static void
-put_record(Writer *w, Oid type, Form_pg_type form, const char *name)
-{
-	TupleDesc	desc;
-	List	   *seen = NIL;
-	bool		table = get_rel_relkind(form->typrelid) !=
-		RELKIND_COMPOSITE_TYPE;
-	bool		first = true;
-	const AvroNode *before;
+/* ---- images of table rows: values that a type cannot hold ---- */
 
-	check_stack_depth();
-	if (!begin_named(w, "record", type, form->typnamespace,
-					 NameStr(form->typname), name, &before))
-		return;
-	put_doc(w->out, table ? GetComment(form->typrelid, RelationRelationId, 0) :
-			GetComment(type, TypeRelationId, 0));
+static bool
+may_be_special(Oid type, int32 typmod)
+{
+	type = getBaseTypeAndTypmod(type, &typmod);
+	if (OidIsValid(get_element_type(type)))
+		return true;
+	switch (type)
+	{
+		case DATEOID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return true;
+		case NUMERICOID:
+			return typmod >= (int32) VARHDRSZ;
+		default:
+			return false;
+	}
+}
+
+/* Declared dimensions of a column: PostgreSQL does not hold it to them. */
+static int
+dimensions(Form_pg_attribute att)
+{
+	HeapTuple	tuple;
+	int			ndims = att->attndims;
+
+	if (get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
+	{
+		tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(att->atttypid));
+		if (HeapTupleIsValid(tuple))
+		{
+			ndims = ((Form_pg_type) GETSTRUCT(tuple))->typndims;
+			ReleaseSysCache(tuple);
+		}
+	}
+	return Min(Max(ndims, 1), MAXDIM);
+}
+
+static bool
+image_nullable(const OutboxAvroImage *image, Form_pg_attribute att)
+{
+	if (image->required != NULL &&
+		bms_is_member(att->attnum, image->required))
+		return false;
+	return image->all_nullable || !att->attnotnull;
+}
+
+/* T, ["null",T], [T,"string"] or ["null",T,"string"]; whether null is first. */
+static bool
+put_maybe(Writer *w, Oid type, int32 typmod, bool nullable, bool key)
+{
+	bool		text = false;
+
+	if (w->image != NULL && w->image->special != OUTBOX_AVRO_SPECIAL_ERROR &&
+		may_be_special(type, typmod))
+	{
+		text = w->image->special == OUTBOX_AVRO_SPECIAL_TEXT || key;
+		nullable |= !text;
+	}
+	appendStringInfoString(w->out, nullable ? "[\"null\"," : text ? "[" : "");
+	put_type(w, type, typmod, NULL);
+	if (text)
+		appendStringInfoString(w->out, ",\"string\"");
+	if (nullable || text)
+		appendStringInfoChar(w->out, ']');
+	return nullable;
+}
+
+/* ---- records ---- */
+
+static void
+put_fields(Writer *w, Oid type, Oid relation, TupleDesc desc,
+		   const OutboxAvroImage *image, const AvroNode *before)
+{
+	List	   *seen = NIL;
+	bool		key = image != NULL && image->key;
+	bool		first = true;
+
 	appendStringInfoString(w->out, ",\"fields\":[");
-	desc = lookup_rowtype_tupdesc_copy(type, -1);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		char	   *field;
+		bool		nullable;
 
 		if (att->attisdropped)
 			continue;
@@ -251,18 +331,64 @@ put_record(Writer *w, Oid type, Form_pg_type form, const char *name)
 		first = false;
 		put_string(w->out, field);
 		appendStringInfoString(w->out, ",\"type\":");
-		if (!att->attnotnull)
-			appendStringInfoString(w->out, "[\"null\",");
-		put_type(w, att->atttypid, att->atttypmod, NULL);
-		if (!att->attnotnull)
-			appendStringInfoString(w->out, "],\"default\":null");
-		put_doc(w->out, GetComment(form->typrelid, RelationRelationId,
-								   att->attnum));
+		nullable = image != NULL ? image_nullable(image, att) : !att->attnotnull;
+		w->ndims = w->image != NULL ? dimensions(att) : 1;
+		nullable = put_maybe(w, att->atttypid, att->atttypmod, nullable, key);
+		w->ndims = 1;
+		if (nullable)
+			appendStringInfoString(w->out, ",\"default\":null");
+		else if (!key && att->atthasdef)
+			avro_default_put(w->out, relation, att);
+		if (!key)
+			put_doc(w->out, GetComment(relation, RelationRelationId,
+									   att->attnum));
 		avro_alias_put_field(w->out, before, w->rename, type, desc,
 							 NameStr(att->attname));
 		appendStringInfoChar(w->out, '}');
 	}
+}
+
+static void
+put_record(Writer *w, Oid type, Form_pg_type form, const char *name)
+{
+	TupleDesc	desc;
+	bool		table = get_rel_relkind(form->typrelid) !=
+		RELKIND_COMPOSITE_TYPE;
+	const AvroNode *before;
+
+	check_stack_depth();
+	if (!begin_named(w, "record", type, form->typnamespace,
+					 NameStr(form->typname), name, &before))
+		return;
+	put_doc(w->out, table ? GetComment(form->typrelid, RelationRelationId, 0) :
+			GetComment(type, TypeRelationId, 0));
+	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	put_fields(w, type, form->typrelid, desc, NULL, before);
 	appendStringInfoString(w->out, "]}");
+}
+
+void
+outbox_avro_put_image_schema(StringInfo out, const OutboxAvroImage *image)
+{
+	Writer		w = {.out = out,.before = image->before,
+		.rename = image->rename,.image = image,.ndims = 1};
+	const AvroNode *before = NULL;
+	Named	   *entry = palloc(sizeof(Named));
+
+	entry->type = InvalidOid;
+	entry->fullname = pstrdup(image->fullname);
+	w.named = list_make1(entry);
+	if (image->before != NULL)
+		before = avro_alias_record(image->before, image->fullname);
+	appendStringInfoString(out, "{\"type\":\"record\",\"name\":");
+	put_string(out, image->fullname);
+	if (strchr(image->fullname, '.') == NULL)
+		appendStringInfoString(out, ",\"namespace\":\"\"");
+	if (!image->key)
+		put_doc(out, GetComment(image->relation, RelationRelationId, 0));
+	avro_alias_put_type(out, before, image->fullname);
+	put_fields(&w, get_rel_type_id(image->relation), image->relation,
+			   image->desc, image, before);
 }
 
 /* precision and scale as numeric.c packs them; scale may be negative */
@@ -341,9 +467,27 @@ put_type(Writer *w, Oid type, int32 typmod, const char *name)
 	element = get_element_type(type);
 	if (OidIsValid(element))
 	{
-		appendStringInfoString(w->out, "{\"type\":\"array\",\"items\":[\"null\",");
-		put_type(w, element, typmod, name);
-		appendStringInfoString(w->out, "]}");
+		int			ndims = Max(w->ndims, 1);
+
+		w->ndims = 1;
+		for (int i = 0; i < ndims; i++)
+			appendStringInfoString(w->out, "{\"type\":\"array\",\"items\":");
+		if (w->image != NULL)
+			(void) put_maybe(w, element, typmod, true, false);
+		else
+		{
+			appendStringInfoString(w->out, "[\"null\",");
+			put_type(w, element, typmod, name);
+			appendStringInfoChar(w->out, ']');
+		}
+		for (int i = 0; i < ndims; i++)
+			appendStringInfoChar(w->out, '}');
+		return;
+	}
+	if (type == MONEYOID && w->image != NULL)
+	{
+		appendStringInfoString(w->out, "{\"type\":\"bytes\",\"logicalType\":"
+							   "\"decimal\",\"precision\":19,\"scale\":2}");
 		return;
 	}
 	if (type == NUMERICOID)

@@ -41,6 +41,7 @@
 #include "utils/lsyscache.h"
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #define OUTBOX_SCHEMA "outbox"
@@ -59,7 +60,11 @@ enum
 	Anum_route_format = 4,
 	Anum_route_on_error = 5,
 	Anum_route_partitions = 6,
-	Anum_route_subject = 10
+	Anum_route_subject = 10,
+	Anum_route_envelope = 11,
+	Anum_route_collection = 12,
+	Anum_route_key_subject = 13,
+	Anum_route_transaction_topic = 14
 };
 
 /* Oids of our tables; InvalidOid = look it up. */
@@ -72,7 +77,7 @@ typedef struct KnownRelation
 static KnownRelation known_relations[] = {
 	{"instance"}, {"secret"}, {"schema"}, {"route"},
 	{"event_type_def"}, {"event_type_grant"}, {"attached_table"},
-	{"registry_id"}, {"parked_event"}
+	{"registry_id"}, {"parked_event"}, {"capture_def"}
 };
 
 static uint64 generation = 1;
@@ -170,12 +175,22 @@ outbox_catalog_scan_begin(OutboxCatalogScan *scan, const char *table,
 	Oid			relid = outbox_catalog_relation(table);
 	Oid			index_oid = InvalidOid;
 
+	Snapshot	snapshot = NULL;
+
+	/*
+	 * In logical decoding only capture_def can be read as it was.  What else
+	 * is read there is immutable and was committed before the change that is
+	 * being decoded: as it is now will do.
+	 */
+	if (HistoricSnapshotActive() && strcmp(table, "capture_def") != 0)
+		snapshot = SnapshotSelf;
 	scan->rel = table_open(relid, AccessShareLock);
 	if (index != NULL)
 		index_oid = get_relname_relid(index,
 									  RelationGetNamespace(scan->rel));
 	scan->scan = systable_beginscan(scan->rel, index_oid,
-									OidIsValid(index_oid), NULL, nkeys, keys);
+									OidIsValid(index_oid), snapshot, nkeys,
+									keys);
 }
 
 HeapTuple
@@ -218,6 +233,30 @@ scan_by_id(OutboxCatalogScan *scan, const char *table, const char *index,
 	outbox_catalog_scan_begin(scan, table, index, 1, &key);
 }
 
+OutboxEnvelope
+outbox_catalog_envelope(const char *name)
+{
+	if (name == NULL)
+		return OUTBOX_ENVELOPE_NONE;
+	return strcmp(name, "flat") == 0 ? OUTBOX_ENVELOPE_FLAT :
+		OUTBOX_ENVELOPE_DEBEZIUM;
+}
+
+/* What only captures have. */
+static void
+read_capture_part(OutboxCatalogScan *scan, HeapTuple tuple, OutboxRoute *route)
+{
+	route->envelope =
+		outbox_catalog_envelope(outbox_catalog_text(scan, tuple,
+													Anum_route_envelope));
+	route->collection = outbox_catalog_text(scan, tuple,
+											Anum_route_collection);
+	route->key_subject = outbox_catalog_text(scan, tuple,
+											 Anum_route_key_subject);
+	route->transaction_topic =
+		outbox_catalog_text(scan, tuple, Anum_route_transaction_topic);
+}
+
 bool
 outbox_catalog_route(uint32 id, OutboxRoute *route)
 {
@@ -245,6 +284,7 @@ outbox_catalog_route(uint32 id, OutboxRoute *route)
 										 &isnull);
 		route->subject = outbox_catalog_text(&scan, tuple, Anum_route_subject);
 		route->partitions = isnull ? -1 : DatumGetInt32(partitions);
+		read_capture_part(&scan, tuple, route);
 	}
 	outbox_catalog_scan_end(&scan);
 	return HeapTupleIsValid(tuple);

@@ -26,6 +26,17 @@ typedef enum OutboxFormat
 	OUTBOX_FORMAT_JSON
 } OutboxFormat;
 
+/* What a captured row travels in; see rowcodec/. */
+typedef enum OutboxEnvelope
+{
+	OUTBOX_ENVELOPE_NONE,		/* an event type's route */
+	OUTBOX_ENVELOPE_DEBEZIUM,
+	OUTBOX_ENVELOPE_FLAT
+} OutboxEnvelope;
+
+/* By name; NULL = none. */
+extern OutboxEnvelope outbox_catalog_envelope(const char *name);
+
 /* One row of outbox.route: immutable, never deleted. */
 typedef struct OutboxRoute
 {
@@ -36,6 +47,10 @@ typedef struct OutboxRoute
 	int32		partitions;		/* for creating the topic, -1 = setting */
 	char	   *event_type;		/* name, for messages */
 	char	   *subject;		/* of its schemas, NULL = none (json) */
+	OutboxEnvelope envelope;	/* of captured rows */
+	char	   *collection;		/* schema.table, NULL = no transaction metadata */
+	char	   *key_subject;	/* NULL = keys are no Avro records */
+	char	   *transaction_topic;	/* NULL = no records about transactions */
 } OutboxRoute;
 
 /* The one row of outbox.instance. */

@@ -106,7 +106,12 @@ CREATE TABLE outbox.route (
 	created_by name NOT NULL DEFAULT current_user,
 	subject_name_strategy text NOT NULL CHECK (subject_name_strategy IN
 		('TopicName', 'RecordName', 'TopicRecordName')),
-	subject text COLLATE "C"	-- null: format json
+	subject text COLLATE "C",	-- null: format json
+	-- of captured tables:
+	envelope text CHECK (envelope IN ('debezium', 'flat')), -- null: an event type's
+	collection text,			-- schema.table; null: no transaction metadata
+	key_subject text COLLATE "C",	-- null: keys are no Avro records
+	transaction_topic text		-- null: no records about transactions
 );
 
 -- Events that broker or schema registry refused for good, and those that follow
@@ -165,6 +170,43 @@ CREATE TABLE outbox.attached_table (
 	attached_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Tables whose changes are published.  Read by triggers, and by the decoder as of
+-- the change: hence user_catalog_table.  What a row leads to (route, schema) is
+-- immutable and needs no such thing.
+CREATE TABLE outbox.capture_def (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	relation regclass NOT NULL UNIQUE,
+	mode text NOT NULL CHECK (mode IN ('trigger', 'log')),
+	envelope text NOT NULL CHECK (envelope IN ('debezium', 'flat')),
+	route_id integer NOT NULL,
+	schema_id integer,				-- null: format json
+	key_schema_id integer,			-- null: the key is no Avro record
+	key_format text NOT NULL CHECK (key_format IN ('plain', 'record', 'none')),
+	key_columns text[],				-- null: primary key, else replica identity
+	columns text[],					-- null: all
+	row_filter text,				-- null: none
+	masks jsonb,					-- null: none; src/rowcodec/mask.c
+	special text NOT NULL DEFAULT 'null'
+		CHECK (special IN ('error', 'null', 'text')),
+	tombstones boolean NOT NULL DEFAULT true,
+	toast text CHECK (toast IN ('full', 'omit', 'fetch')),	-- null: mode trigger
+	as_root boolean NOT NULL DEFAULT false,	-- stands for its partitions
+	rls_ok boolean NOT NULL DEFAULT false,
+	transaction_metadata boolean NOT NULL DEFAULT false,
+	owner regrole NOT NULL,
+	active_from pg_lsn,				-- mode log: from here on; null: not yet
+	created_at timestamptz NOT NULL DEFAULT now()
+) WITH (user_catalog_table = true);
+
+-- What hashed columns are hashed with.  Not dumped: a copy hashes differently.
+CREATE TABLE outbox.capture_salt (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	salt bytea NOT NULL CHECK (octet_length(salt) = 32)
+);
+INSERT INTO outbox.capture_salt (salt)
+	VALUES (pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+		OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
+
 -- A changed table is announced to every backend's caches at commit.
 CREATE FUNCTION outbox.invalidate_caches() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_invalidate_caches';
@@ -182,10 +224,23 @@ CREATE TRIGGER invalidate_caches
 CREATE TRIGGER invalidate_caches
 	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.attached_table
 	FOR EACH STATEMENT EXECUTE FUNCTION outbox.invalidate_caches();
+CREATE TRIGGER invalidate_caches
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.capture_def
+	FOR EACH STATEMENT EXECUTE FUNCTION outbox.invalidate_caches();
 ALTER TABLE outbox.secret ENABLE ALWAYS TRIGGER invalidate_caches;
 ALTER TABLE outbox.event_type_def ENABLE ALWAYS TRIGGER invalidate_caches;
 ALTER TABLE outbox.event_type_grant ENABLE ALWAYS TRIGGER invalidate_caches;
 ALTER TABLE outbox.attached_table ENABLE ALWAYS TRIGGER invalidate_caches;
+ALTER TABLE outbox.capture_def ENABLE ALWAYS TRIGGER invalidate_caches;
+
+-- And so is the captured table itself, where the decoder looks.
+CREATE FUNCTION outbox.invalidate_captured() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_invalidate_captured';
+REVOKE ALL ON FUNCTION outbox.invalidate_captured() FROM PUBLIC;
+CREATE TRIGGER invalidate_captured
+	AFTER INSERT OR UPDATE OR DELETE ON outbox.capture_def
+	FOR EACH ROW EXECUTE FUNCTION outbox.invalidate_captured();
+ALTER TABLE outbox.capture_def ENABLE ALWAYS TRIGGER invalidate_captured;
 
 -- Event types and schemas survive dump and restore with their ids; instance
 -- and secret do not: a restored copy is another instance, and gives new
@@ -201,3 +256,5 @@ SELECT pg_catalog.pg_extension_config_dump('outbox.event_type_def', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.event_type_def_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.event_type_grant', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.attached_table', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.capture_def', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.capture_def_id_seq', '');

@@ -58,8 +58,17 @@ typedef enum OutboxMessageKind
 	OUTBOX_MESSAGE_BARRIER = 5
 } OutboxMessageKind;
 
-/* flags: none in version 1; a reader refuses a flag that it does not know */
-#define OUTBOX_MSG_KNOWN_FLAGS		0
+/*
+ * Flags; a reader refuses one that it does not know.
+ *
+ * TAIL: the payload lacks its end, which only the commit decides; the relay
+ * appends it in the way of the route's envelope and format (rowcodec/tail.c).
+ * KEY_SCHEMA: the key is u32 little-endian schema id + Avro; the relay puts the
+ * wire format's prefix in the place of the id.
+ */
+#define OUTBOX_MSG_TAIL				0x0001
+#define OUTBOX_MSG_KEY_SCHEMA		0x0002
+#define OUTBOX_MSG_KNOWN_FLAGS		(OUTBOX_MSG_TAIL | OUTBOX_MSG_KEY_SCHEMA)
 
 typedef struct OutboxWalMessage
 {

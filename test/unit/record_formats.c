@@ -239,6 +239,15 @@ test_hostile_messages(void)
 	}
 	ok(true, "no flipped bit makes the parser read outside");
 
+	/* flags, at offset 2 */
+	buf.data[2] = OUTBOX_MSG_TAIL | OUTBOX_MSG_KEY_SCHEMA;
+	ok(outbox_wal_message_read(buf.data, buf.len, &msg) == OUTBOX_WAL_OK &&
+	   msg.flags == 3, "known flags are read");
+	buf.data[2] = 0x04;
+	ok(outbox_wal_message_read(buf.data, buf.len, &msg) == OUTBOX_WAL_TOO_NEW,
+	   "a flag that is not known is of a later version");
+	buf.data[2] = 0;
+
 	buf.data[0] = 2;
 	ok(outbox_wal_message_read(buf.data, buf.len, &msg) == OUTBOX_WAL_TOO_NEW,
 	   "a later version is told from garbage");
