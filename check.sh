@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds and runs every test.
 #
-#	./check.sh			everything
+#	./check.sh			everything but the part debezium
 #	./check.sh PARTS [PATTERN]	some, joined by commas; only files whose name
 #					matches PATTERN
 #
@@ -16,6 +16,8 @@
 #	kafka		outbox-kafka alone against a real broker (test/kafka)
 #	http		outbox-http, its API beside a real registry's (test/http)
 #	tap		the whole thing against a real broker (test/t)
+#	debezium	captures against the real Debezium connector (test/debezium);
+#			only when asked for: some minutes, 45 MB to fetch
 #
 # Packages are installed first if any is missing (test/support/setup).  Works
 # with a private copy of the server in .work; logs are in .work/logs and
@@ -34,6 +36,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 run=$work/run/check
 
 all_parts="lint unit regress isolation avro fuzz kafka http tap"
+more_parts="debezium"
 file_limit=${OUTBOX_TEST_LIMIT:-900}
 passed=0 failed=0 skipped=0 bad=()
 
@@ -43,7 +46,7 @@ only=${1:-} pattern=${2:-}
 case $only in -h | --help) usage; exit ;; esac
 only=${only//,/ }
 for part in $only; do
-	[[ " build $all_parts " = *" $part "* ]] || { usage >&2; die "no part is called $part"; }
+	[[ " build $all_parts $more_parts " = *" $part "* ]] || { usage >&2; die "no part is called $part"; }
 done
 
 finish() {
@@ -149,6 +152,7 @@ part_fuzz() {
 }
 part_kafka() { shared_broker; folder kafka; }
 part_http() { folder http; }
+part_debezium() { step "the connector" "$root/test/support/debezium" fetch; folder debezium; }
 
 part_tap() {
 	local f name dir

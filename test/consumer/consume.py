@@ -78,6 +78,9 @@ class Decoder:
         except ValueError:
             return None, {"base64": base64.b64encode(raw).decode()}
 
+    def key(self, raw):
+        return text(raw)
+
 
 class RegistryDecoder(Decoder):
     """As above, with the stock deserializer and a schema registry."""
@@ -119,7 +122,7 @@ def partitions(consumer, topics):
 def record(message, decoder):
     number, value = decoder.value(message.value())
     return {"topic": message.topic(), "partition": message.partition(), "offset": message.offset(),
-            "timestamp": message.timestamp()[1], "key": text(message.key()),
+            "timestamp": message.timestamp()[1], "key": decoder.key(message.key()),
             "headers": [[k, text(v)] for k, v in message.headers() or []],
             "schema": number, "value": value}
 

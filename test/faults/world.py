@@ -74,27 +74,30 @@ def wait_gone(pids, seconds, what):
 
 
 class Server:
-    """One cluster.  pids() names what the crash test kills."""
+    """One cluster.  pids() names what the crash test kills.  With tcp it listens
+    on that port of 127.0.0.1 too, else on a socket alone."""
 
-    def __init__(self, folder, conf):
+    def __init__(self, folder, conf, tcp=None):
         self.data = os.path.join(folder, "data")
         self.log = os.path.join(folder, "server.log")
         self.bin = subprocess.check_output([os.environ["PG_CONFIG"], "--bindir"], text=True).strip()
         self.socket = tempfile.mkdtemp(prefix="outbox.", dir="/tmp")
         self.process = None
+        self.port = tcp or 5432
+        self.listen = "127.0.0.1" if tcp else ""
         subprocess.run([f"{self.bin}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
                         "--no-locale", "-N"], check=True, stdout=subprocess.DEVNULL)
         with open(f"{self.data}/postgresql.conf", "a", encoding="utf-8") as f:
             f.write(conf)
-        self.dsn = f"host={self.socket} port=5432 user=postgres dbname=postgres connect_timeout=5"
+        self.dsn = f"host={self.socket} port={self.port} user=postgres dbname=postgres connect_timeout=5"
 
     def start(self):
         log = open(self.log, "ab")
         # a fast restart may still find the dying children of the last one
         for attempt in range(50):
             self.process = subprocess.Popen(
-                [f"{self.bin}/postgres", "-D", self.data, "-c", "listen_addresses=", "-c",
-                 f"unix_socket_directories={self.socket}", "-p", "5432"],
+                [f"{self.bin}/postgres", "-D", self.data, "-c", f"listen_addresses={self.listen}", "-c",
+                 f"unix_socket_directories={self.socket}", "-p", str(self.port)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             if self.answers():
                 return

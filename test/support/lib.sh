@@ -97,6 +97,9 @@ sweep() {
 		[ ! -e "${f%/*}/pid" ] || as_user "$kafka" stop "${f%/*}" || true
 	done < <(find "$run" -name server.properties 2>/dev/null)
 	while read -r f; do
+		[ ! -e "${f%/*}/pid" ] || as_user "$root/test/support/debezium" stop "${f%/*}" || true
+	done < <(find "$run" -name worker.properties 2>/dev/null)
+	while read -r f; do
 		[ ! -e "${f%/*}/pid" ] || as_user "$root/test/support/apicurio" stop "${f%/*}" || true
 	done < <(find "$run" -name url 2>/dev/null)
 	while read -r f; do
@@ -121,7 +124,7 @@ ensure_reachable() {
 	mkdir -p "$copy/src/.work"
 	tar -C "$root" --exclude=./.git --exclude=./.work --exclude=./build --exclude='*.o' -cf - . |
 		tar -C "$copy/src" -xf -
-	for d in kafka apicurio avro-java registry-java venv; do
+	for d in kafka apicurio avro-java registry-java debezium venv; do
 		[ ! -d "$work/$d" ] || cp -a "$work/$d" "$copy/src/.work/"
 	done
 	chmod -R go+rX "$copy/src"
