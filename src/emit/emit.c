@@ -4,50 +4,20 @@
  *		Write one event into the caller's transaction.
  *
  * This is where an event begins: the right to emit, the value encoded under
- * its schema, key, headers, topic and size checked, and then one transactional
- * logical WAL message with the record of record/wal_message.h.  There is no
- * heap, no index and no network; the relay reads the message from WAL once the
- * transaction has committed.
+ * its schema, key, headers, topic and size checked, and then one message in WAL
+ * (write_message.c).  There is no heap, no index and no network; the relay
+ * reads the message once the transaction has committed.
  *
- * Owned per backend: the ordinal of the last event in the current top-level
- * transaction, the signing key, and one buffer for the record.  The ordinal
- * only rises, also over rolled-back savepoints; a new top-level transaction is
- * told by its full transaction id, so nothing needs resetting at commit, abort
- * or PREPARE.  The buffer is used only between begin and end of write_record(),
- * which runs no code of a user's: nested calls (an output function that emits)
- * cannot meet there.  Everything else is palloc'd in the caller's context.
- *
- * What if the process dies here?  Before the commit record is flushed the
- * transaction, and with it the message, never was.  After it the message is in
- * WAL before it (same stream), and the relay finds it.
+ * Owns nothing: all is palloc'd in the caller's context.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "compat.h"
 #include "emit/emit.h"
+#include "emit/write_message.h"
 #include "miscadmin.h"
-#include "record/wal_message.h"
-#include "replication/message.h"
-#include "state/state.h"
 #include "utils/acl.h"
-#include "utils/memutils.h"
-
-/* A buffer that one large event has grown beyond this is given back. */
-#define KEEP_BUFFER_SIZE (256 * 1024)
-
-/* The current top-level transaction's id and number of events. */
-static FullTransactionId current_xid;
-static uint32 current_ordinal = 0;
-
-/* What records are signed with; valid for one catalog generation. */
-static uint8 secret[OUTBOX_SIPHASH_KEY_SIZE];
-static uint32 secret_id = 0;
-static uint64 secret_generation = 0;
 
 void
 outbox_event_init(OutboxEvent *event, OutboxEventType *type, Oid role)
@@ -56,19 +26,6 @@ outbox_event_init(OutboxEvent *event, OutboxEventType *type, Oid role)
 	event->type = type;
 	event->role = role;
 	event->partition = -1;
-}
-
-static void
-check_server_state(void)
-{
-	PreventCommandDuringRecovery("outbox.emit()");
-	PreventCommandIfReadOnly("outbox.emit()");
-	PreventCommandIfParallelMode("outbox.emit()");
-	if (!XLogIsNeeded())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("events cannot be written with wal_level \"minimal\""),
-				 errhint("Set wal_level to \"replica\" or higher and restart the server.")));
 }
 
 static void
@@ -143,62 +100,6 @@ check_size(const OutboxWalMessage *msg, const OutboxEventType *type)
 						   outbox_max_event_size)));
 }
 
-/* Ordinal and MAC context: the place in the top-level transaction. */
-static void
-set_place(OutboxWalMessage *msg, OutboxMacContext *context)
-{
-	FullTransactionId xid = GetTopFullTransactionId();
-
-	if (!FullTransactionIdEquals(xid, current_xid))
-	{
-		current_xid = xid;
-		current_ordinal = 0;
-	}
-	if (current_ordinal == PG_UINT32_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many events in one transaction")));
-	msg->ordinal = ++current_ordinal;
-	context->system_id = GetSystemIdentifier();
-	context->database = MyDatabaseId;
-	context->full_xid = U64FromFullTransactionId(xid);
-}
-
-/* After the event type's lookup, which has accepted invalidations. */
-static void
-refresh_secret(void)
-{
-	uint64		generation = outbox_catalog_generation();
-
-	if (secret_generation == generation)
-		return;
-	secret_generation = 0;
-	secret_id = outbox_catalog_current_secret(secret);
-	secret_generation = generation;
-}
-
-static void
-write_record(const OutboxWalMessage *msg, const OutboxMacContext *context)
-{
-	static StringInfoData buffer;
-
-	if (buffer.data == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		initStringInfo(&buffer);
-		MemoryContextSwitchTo(old);
-	}
-	resetStringInfo(&buffer);
-	outbox_wal_message_write(&buffer, msg, secret, context);
-	(void) outbox_compat_log_message(OUTBOX_WAL_PREFIX, buffer.data, buffer.len);
-	if (buffer.maxlen > KEEP_BUFFER_SIZE)
-	{
-		pfree(buffer.data);
-		buffer.data = NULL;
-	}
-}
-
 /* Tell the event type in errors of the encoder, which knows only the path. */
 static void
 describe_event(void *arg)
@@ -223,12 +124,11 @@ outbox_emit(const OutboxEvent *event, pg_uuid_t *id)
 		.callback = describe_event,
 		.arg = unconstify(OutboxEvent *, event)
 	};
-	OutboxMacContext context;
 	StringInfoData value;
 	StringInfoData headers;
 	char		topic[OUTBOX_MAX_TOPIC + 1];
 
-	check_server_state();
+	outbox_message_check_server("outbox.emit()");
 	check_right(event);
 	error_context_stack = &callback;
 
@@ -247,16 +147,10 @@ outbox_emit(const OutboxEvent *event, pg_uuid_t *id)
 
 	if (event->id != NULL)
 		*id = *event->id;
-	else if (!outbox_uuid7(id->data))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random bytes for an event id")));
+	else
+		outbox_message_new_id(id->data);
 	memcpy(msg.event_id, id->data, OUTBOX_EVENT_ID_SIZE);
-	refresh_secret();
-	msg.key_id = secret_id;
-	set_place(&msg, &context);
-	write_record(&msg, &context);
-	outbox_state_note_message();
+	outbox_message_write(&msg);
 
 	error_context_stack = callback.previous;
 	pfree(value.data);
