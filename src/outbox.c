@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "admin/admin.h"
+#include "capture/capture.h"
 #include "emit/emit.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -32,12 +33,14 @@ _PG_init(void)
 	outbox_guc_init();
 	outbox_schema_init();
 	outbox_emit_init();
+	outbox_capture_init();
 	outbox_http_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		outbox_state_init();
 		outbox_state_wake_init();
 		outbox_ddl_hooks_init();
+		outbox_capture_hooks_init();
 		outbox_launcher_register();
 	}
 	MarkGUCPrefixReserved("outbox");

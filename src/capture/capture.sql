@@ -1,28 +1,196 @@
 /*
- * The DDL gate: schemas of event types follow their row types, or the DDL
- * fails.  At the end of the script, so that they do not fire on it.
+ * Change data capture: captured tables and their triggers.
+ *
+ * Functions run with their caller's rights and check them themselves: the
+ * table's owner or a member of it.  Who may capture at all is granted on the
+ * functions.
  */
 
-CREATE FUNCTION outbox.plan_ddl(statement text,
-	OUT event_type text, OUT subject text, OUT verdict text,
-	OUT rule text, OUT path text, OUT message text, OUT schema text)
-	RETURNS SETOF record
-	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'outbox_plan_ddl';
-REVOKE ALL ON FUNCTION outbox.plan_ddl(text) FROM PUBLIC;
-COMMENT ON FUNCTION outbox.plan_ddl(text) IS
-	'what DDL would mean for event types: run and rolled back; no row: nothing';
-
-CREATE FUNCTION outbox.ddl_gate() RETURNS event_trigger
+CREATE FUNCTION outbox.capture(
+	relation regclass,
+	mode text DEFAULT 'trigger',
+	topic text DEFAULT NULL,
+	envelope text DEFAULT 'debezium',
+	format text DEFAULT 'avro',
+	key text[] DEFAULT NULL,
+	key_format text DEFAULT 'plain',
+	columns text[] DEFAULT NULL,
+	row_filter text DEFAULT NULL,
+	mask jsonb DEFAULT NULL,
+	snapshot boolean DEFAULT false,
+	toast text DEFAULT NULL,
+	on_error text DEFAULT 'block',
+	partitions integer DEFAULT NULL,
+	tombstones boolean DEFAULT true,
+	special text DEFAULT 'null',
+	as_root boolean DEFAULT true,
+	row_security boolean DEFAULT false,
+	transaction_metadata boolean DEFAULT false,
+	origin text DEFAULT 'any',
+	subject_name_strategy text DEFAULT 'TopicName',
+	compatibility text DEFAULT NULL)
+	RETURNS integer
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'outbox_ddl_gate';
-REVOKE ALL ON FUNCTION outbox.ddl_gate() FROM PUBLIC;
+	AS 'MODULE_PATHNAME', 'outbox_capture_sql';
+COMMENT ON FUNCTION outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text) IS
+	'publish every change of a table from now on; returns the capture''s id';
 
-CREATE EVENT TRIGGER outbox_ddl_gate ON ddl_command_end
-	WHEN TAG IN ('ALTER DOMAIN', 'ALTER FOREIGN TABLE', 'ALTER MATERIALIZED VIEW',
-		'ALTER SCHEMA', 'ALTER TABLE', 'ALTER TYPE', 'ALTER VIEW', 'COMMENT',
-		'CREATE VIEW')
-	EXECUTE FUNCTION outbox.ddl_gate();
-CREATE EVENT TRIGGER outbox_drop_gate ON sql_drop
-	EXECUTE FUNCTION outbox.ddl_gate();
+CREATE FUNCTION outbox.alter_capture(
+	relation regclass,
+	mode text DEFAULT NULL,
+	topic text DEFAULT NULL,
+	envelope text DEFAULT NULL,
+	format text DEFAULT NULL,
+	key text[] DEFAULT NULL,
+	key_format text DEFAULT NULL,
+	columns text[] DEFAULT NULL,
+	row_filter text DEFAULT NULL,
+	mask jsonb DEFAULT NULL,
+	snapshot boolean DEFAULT NULL,
+	toast text DEFAULT NULL,
+	on_error text DEFAULT NULL,
+	partitions integer DEFAULT NULL,
+	tombstones boolean DEFAULT NULL,
+	special text DEFAULT NULL,
+	as_root boolean DEFAULT NULL,
+	row_security boolean DEFAULT NULL,
+	transaction_metadata boolean DEFAULT NULL,
+	origin text DEFAULT NULL,
+	subject_name_strategy text DEFAULT NULL,
+	compatibility text DEFAULT NULL)
+	RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'outbox_alter_capture';
+COMMENT ON FUNCTION outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text) IS
+	'change how changes to come are published; null keeps, an empty value removes';
+
+CREATE FUNCTION outbox.uncapture(relation regclass)
+	RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'outbox_uncapture';
+COMMENT ON FUNCTION outbox.uncapture(regclass) IS
+	'publish no more changes of a table; what is written is still published';
+
+-- Schemas all of whose tables are captured, also those to come.
+CREATE TABLE outbox.captured_schema (
+	namespace regnamespace PRIMARY KEY,
+	include text[],					-- LIKE patterns of names; null: all
+	exclude text[],					-- null: none
+	options jsonb NOT NULL,			-- arguments of capture()
+	owner regrole NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TRIGGER invalidate_caches
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.captured_schema
+	FOR EACH STATEMENT EXECUTE FUNCTION outbox.invalidate_caches();
+ALTER TABLE outbox.captured_schema ENABLE ALWAYS TRIGGER invalidate_caches;
+SELECT pg_catalog.pg_extension_config_dump('outbox.captured_schema', '');
+
+CREATE FUNCTION outbox.capture_schema(schema regnamespace,
+	include text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+	options jsonb DEFAULT '{}')
+	RETURNS integer
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'outbox_capture_schema';
+COMMENT ON FUNCTION outbox.capture_schema(regnamespace, text[], text[], jsonb) IS
+	'capture all tables of a schema, also those to come; returns how many there are';
+
+CREATE FUNCTION outbox.uncapture_schema(schema regnamespace,
+	keep_tables boolean DEFAULT false)
+	RETURNS integer
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'outbox_uncapture_schema';
+COMMENT ON FUNCTION outbox.uncapture_schema(regnamespace, boolean) IS
+	'undo capture_schema; with keep_tables only tables to come are not captured';
+
+-- In the conditions of the triggers, so for everybody who writes to a captured
+-- table; refuses to be called from anywhere else.
+CREATE FUNCTION outbox.capture_row(old_table oid, old_row tid, new_table oid, new_row tid)
+	RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'outbox_capture_row';
+COMMENT ON FUNCTION outbox.capture_row(oid, tid, oid, tid) IS
+	'condition of the triggers of captured tables';
+
+CREATE FUNCTION outbox.capture_change() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_capture_change';
+CREATE FUNCTION outbox.capture_truncate() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_capture_truncate';
+
+REVOKE ALL ON FUNCTION
+	outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+	outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+	outbox.uncapture(regclass),
+	outbox.capture_schema(regnamespace, text[], text[], jsonb),
+	outbox.uncapture_schema(regnamespace, boolean),
+	outbox.capture_change(),
+	outbox.capture_truncate()
+FROM PUBLIC;
+
+-- The captured tables that the current user owns.
+CREATE VIEW outbox.captures WITH (security_barrier) AS
+	SELECT d.relation, d.mode, d.envelope, r.topic, r.format,
+		d.key_format, d.key_columns AS key, d.columns, d.row_filter,
+		d.masks AS mask, d.tombstones, d.special, d.toast, d.as_root,
+		d.rls_ok AS row_security, d.transaction_metadata,
+		r.on_error, r.partitions, r.subject, r.key_subject,
+		r.subject_name_strategy, d.schema_id, d.key_schema_id,
+		CASE
+			WHEN d.mode = 'log' THEN
+				CASE WHEN d.active_from IS NULL THEN 'starting' ELSE 'active' END
+			WHEN 4 > (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+				WHERE t.tgrelid = d.relation AND t.tgenabled IN ('A', 'O')
+					AND t.tgname IN ('outbox_capture_insert', 'outbox_capture_update',
+						'outbox_capture_delete', 'outbox_capture_truncate'))
+				THEN 'disabled'
+			ELSE 'active'
+		END AS state,
+		d.active_from, d.created_at
+	FROM outbox.capture_def d
+		JOIN outbox.route r ON r.id = d.route_id
+		JOIN pg_catalog.pg_class c ON c.oid = d.relation
+	WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE');
+COMMENT ON VIEW outbox.captures IS 'captured tables that the current user owns';
+
+-- The door to all of this; which tables go through it is for their owners.
+CREATE FUNCTION outbox.grant_capture(role name) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA outbox TO %I', role);
+	EXECUTE format('GRANT SELECT ON outbox.captures TO %I', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION
+		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+		outbox.uncapture(regclass),
+		outbox.capture_schema(regnamespace, text[], text[], jsonb),
+		outbox.uncapture_schema(regnamespace, boolean) TO %I', role);
+END
+$$;
+COMMENT ON FUNCTION outbox.grant_capture(name) IS
+	'let a role capture tables that it owns';
+
+CREATE FUNCTION outbox.revoke_capture(role name) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('REVOKE SELECT ON outbox.captures FROM %I', role);
+	EXECUTE format('REVOKE EXECUTE ON FUNCTION
+		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+		outbox.uncapture(regclass),
+		outbox.capture_schema(regnamespace, text[], text[], jsonb),
+		outbox.uncapture_schema(regnamespace, boolean) FROM %I', role);
+END
+$$;
+COMMENT ON FUNCTION outbox.revoke_capture(name) IS
+	'take back what grant_capture gave; what is captured stays so';
+
+REVOKE ALL ON FUNCTION outbox.grant_capture(name), outbox.revoke_capture(name) FROM PUBLIC;

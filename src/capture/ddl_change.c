@@ -50,8 +50,12 @@ add_relation(OutboxDdlChange *change, Oid relid)
 }
 
 static void
-add_object(OutboxDdlChange *change, Oid class, Oid object)
+add_object(OutboxDdlChange *change, Oid class, Oid object, bool same_types)
 {
+	if (class == RelationRelationId)
+		change->relations = lappend_oid(change->relations, object);
+	if (same_types)
+		return;
 	switch (class)
 	{
 		case RelationRelationId:
@@ -79,14 +83,14 @@ oid_column(uint64 row, int column)
 }
 
 static void
-read_commands(OutboxDdlChange *change)
+read_commands(OutboxDdlChange *change, bool same_types)
 {
 	uint64		n = outbox_owner_execute("SELECT c.classid, c.objid"
 										 " FROM pg_catalog.pg_event_trigger_ddl_commands() c",
 										 0, NULL, NULL, NULL);
 
 	for (uint64 i = 0; i < n; i++)
-		add_object(change, oid_column(i, 1), oid_column(i, 2));
+		add_object(change, oid_column(i, 1), oid_column(i, 2), same_types);
 }
 
 /* Dropped columns change their table; dropped types are gone. */
@@ -185,6 +189,10 @@ keeps_row_type(const Node *statement)
 			case AT_ChangeOwner:
 			case AT_EnableRowSecurity:
 			case AT_ForceRowSecurity:
+			case AT_EnableTrig:
+			case AT_EnableAlwaysTrig:
+			case AT_EnableReplicaTrig:
+			case AT_DisableTrig:
 				break;
 			default:
 				return false;
@@ -206,13 +214,12 @@ outbox_ddl_change_read(const EventTriggerData *trigger,
 		read_drops(change);
 		return;
 	}
-	if (keeps_row_type(statement))
-		return;
-	read_commands(change);
+	read_commands(change, keeps_row_type(statement));
 	if (statement != NULL && IsA(statement, RenameStmt))
 		read_rename((RenameStmt *) statement, change);
 	else if (statement != NULL && IsA(statement, AlterObjectSchemaStmt))
 		change->renamed = true; /* to the same name elsewhere */
+	change->rename.types = change->types;
 }
 
 /* ---- what a type is made of ---- */

@@ -16,6 +16,7 @@
 
 typedef struct OutboxDdlChange
 {
+	List	   *relations;		/* of Oid: that the command was about */
 	List	   *types;			/* of Oid: types that have changed */
 	List	   *namespaces;		/* of Oid: schemas that were renamed */
 	List	   *dropped;		/* of Oid: types that are gone */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * ddl_gate.c
- *		Event triggers: no DDL changes the schema of an event type unseen.
+ *		Event triggers: no DDL changes the schema of an event type or of a
+ *		captured table unseen.
  *
  *	  command end	row type of an event type touched: its schema is made anew
  *					and, if it differs, must be compatible.  Then it is stored
@@ -10,8 +11,12 @@
  *	  drop			columns as above.  The row type itself: refused, or with
  *					CASCADE the event type keeps the schema it has.
  *
- * Both leave at once when no event type of this database has a row type, which
- * a backend remembers while our tables stand still (catalog.h).  What the gate
+ * Captured tables go the same way (capture_follow.c), and tables that come into
+ * a captured schema are captured (capture_schema.c).
+ *
+ * All leave at once when no event type of this database has a row type and
+ * nothing is captured, which a backend remembers while our tables stand still
+ * (catalog.h).  What the gate
  * does not see (event triggers disabled, session_replication_role) is noticed
  * when a row is encoded (emit/event_row.c).
  *
@@ -23,6 +28,7 @@
 #include "postgres.h"
 
 #include "access/skey.h"
+#include "capture/capture.h"
 #include "capture/ddl_change.h"
 #include "capture/ddl_plan.h"
 #include "catalog/catalog.h"
@@ -104,7 +110,8 @@ none_of_ours(void)
 	if (generation != outbox_catalog_generation())
 	{
 		/* looking up a table may count the generation up: read it last */
-		none = read_row_events() == NIL;
+		none = read_row_events() == NIL && outbox_capture_list() == NIL &&
+			!outbox_capture_schema_any();
 		generation = outbox_catalog_generation();
 	}
 	return none;
@@ -175,7 +182,6 @@ judge(OutboxDdlChange *change, Oid role)
 	List	   *events = read_row_events();
 	ListCell   *lc;
 
-	change->rename.types = change->types;
 	foreach(lc, events)
 	{
 		RowEvent   *event = lfirst(lc);
@@ -208,6 +214,8 @@ outbox_ddl_gate(PG_FUNCTION_ARGS)
 	if (change.types != NIL || change.namespaces != NIL ||
 		change.dropped != NIL)
 		judge(&change, scope.caller);
+	outbox_capture_follow(&change, scope.caller);
+	outbox_capture_schema_follow(&change);
 	outbox_owner_end(&scope);
 	PG_RETURN_NULL();
 }

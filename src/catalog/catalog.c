@@ -77,7 +77,7 @@ typedef struct KnownRelation
 static KnownRelation known_relations[] = {
 	{"instance"}, {"secret"}, {"schema"}, {"route"},
 	{"event_type_def"}, {"event_type_grant"}, {"attached_table"},
-	{"registry_id"}, {"parked_event"}, {"capture_def"}
+	{"registry_id"}, {"parked_event"}, {"capture_def"}, {"captured_schema"}
 };
 
 static uint64 generation = 1;

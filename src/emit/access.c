@@ -105,7 +105,8 @@ outbox_access_sync(Oid role)
 		return;
 	owner = has_event_types(role, true);
 	emitter = owner || has_event_types(role, false);
-	creator = may_execute(role, "create_event_type");
+	creator = may_execute(role, "create_event_type") ||
+		may_execute(role, "capture");
 	reader = may_execute(role, "registry_version");
 	if (emitter)
 	{

@@ -159,6 +159,19 @@ BEGIN
 			DETAIL = format('Event type "%s" writes it.', what),
 			HINT = 'Drop the event type first, with outbox.drop_event_type().';
 	END IF;
+	SELECT d.relation::text INTO what
+	FROM outbox.schema_version v
+		JOIN outbox.route r ON v.subject IN (r.subject, r.key_subject)
+		JOIN outbox.capture_def d ON d.route_id = r.id
+			AND v.schema_id IN (d.schema_id, d.key_schema_id)
+	WHERE v.subject = subject_name AND v.version = number AND NOT v.deleted
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION SQLSTATE 'OB205' USING
+			MESSAGE = format('version %s of subject "%s" is in use', number, subject_name),
+			DETAIL = format('Captured table "%s" writes it.', what),
+			HINT = 'Stop the capture first, with outbox.uncapture().';
+	END IF;
 END
 $$;
 

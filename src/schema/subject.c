@@ -3,7 +3,8 @@
  * subject.c
  *		Names of subjects, and who may change them.
  *
- * A subject belongs to whoever owns all event types that write under it now.
+ * A subject belongs to whoever owns all event types and captured tables that
+ * write under it now.
  * One that none writes under (any more) is free to be taken up by a new event
  * type; its level is then the extension owner's to change.  Owns no state.
  *
@@ -66,7 +67,7 @@ outbox_subject_name(OutboxSubjectStrategy strategy, const char *topic,
 	return psprintf("%s-%s", topic, fullname);
 }
 
-/* Whether role may change it; *used = an event type writes under it. */
+/* Whether role may change it; *used = something writes under it. */
 static bool
 may_change(const char *subject, Oid role, bool *used)
 {
@@ -77,7 +78,14 @@ may_change(const char *subject, Oid role, bool *used)
 	n = outbox_owner_execute("SELECT d.owner::pg_catalog.oid"
 							 " FROM outbox.event_type_def d JOIN outbox.route r"
 							 " ON r.id OPERATOR(pg_catalog.=) d.route_id"
-							 " WHERE r.subject OPERATOR(pg_catalog.=) $1",
+							 " WHERE r.subject OPERATOR(pg_catalog.=) $1"
+							 " UNION ALL SELECT c.relowner"
+							 " FROM outbox.capture_def d JOIN outbox.route r"
+							 " ON r.id OPERATOR(pg_catalog.=) d.route_id"
+							 " JOIN pg_catalog.pg_class c"
+							 " ON c.oid OPERATOR(pg_catalog.=) d.relation"
+							 " WHERE r.subject OPERATOR(pg_catalog.=) $1"
+							 " OR r.key_subject OPERATOR(pg_catalog.=) $1",
 							 1, types, values, NULL);
 	*used = n > 0;
 	if (has_privs_of_role(role, outbox_catalog_owner()))

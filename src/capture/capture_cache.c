@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture_cache.c
+ *		Codecs of captured relations, as a backend keeps them.
+ *
+ * Owns a hash of codecs by relation (of partitioned tables: the partition that
+ * has the row) for the backend's lifetime, at most MAX_ENTRIES of them; the one
+ * that was used longest ago makes room.  Each has a memory context of its own.
+ *
+ * An entry is valid for one catalog generation (catalog.h) and until its
+ * relation's relcache entry is invalidated; one with types of applications
+ * also until any type is changed, because a table's relcache entry does not
+ * know what its composite types and enums are made of.  The callbacks only
+ * mark: they may run at any place.  The entry is replaced when it is next
+ * asked for.
+ *
+ * A row is written under a lock on its table that conflicts with whatever
+ * changes table or capture, taken after the last such change was accepted.
+ *
+ * An entry that is busy (an output function that itself writes to the table)
+ * is left to the transaction when it is replaced, and goes with it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "capture/capture.h"
+#include "catalog/pg_class.h"
+#include "rowcodec/rowcodec.h"
+#include "utils/catcache.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#define MAX_ENTRIES 64
+
+static HTAB *entries = NULL;
+static uint64 use_counter = 0;
+
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	OutboxCaptureEntry *entry;
+
+	if (OidIsValid(relid))
+	{
+		entry = hash_search(entries, &relid, HASH_FIND, NULL);
+		if (entry != NULL)
+			entry->valid = false;
+		return;
+	}
+	hash_seq_init(&seq, entries);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+		entry->valid = false;
+}
+
+static void
+forget_types(Datum arg, int cacheid, uint32 hashvalue)
+{
+	HASH_SEQ_STATUS seq;
+	OutboxCaptureEntry *entry;
+
+	hash_seq_init(&seq, entries);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (entry->own_types)
+			entry->valid = false;
+	}
+}
+
+static void
+create_cache(void)
+{
+	HASHCTL		ctl = {
+		.keysize = sizeof(Oid),
+		.entrysize = sizeof(OutboxCaptureEntry),
+		.hcxt = CacheMemoryContext
+	};
+
+	entries = hash_create("outbox captured relations", MAX_ENTRIES, &ctl,
+						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, forget_types, (Datum) 0);
+	CacheRegisterSyscacheCallback(ENUMOID, forget_types, (Datum) 0);
+}
+
+static void
+release(OutboxCaptureEntry *entry)
+{
+	if (entry->busy)
+		MemoryContextSetParent(entry->context, TopTransactionContext);
+	else
+		MemoryContextDelete(entry->context);
+	hash_search(entries, &entry->relation, HASH_REMOVE, NULL);
+}
+
+static void
+make_room(void)
+{
+	HASH_SEQ_STATUS seq;
+	OutboxCaptureEntry *entry;
+	OutboxCaptureEntry *oldest = NULL;
+
+	if (hash_get_num_entries(entries) < MAX_ENTRIES)
+		return;
+	hash_seq_init(&seq, entries);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (oldest == NULL || entry->used < oldest->used)
+			oldest = entry;
+	}
+	release(oldest);
+}
+
+static bool
+has_own_types(TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->atttypid >= FirstNormalObjectId)
+			return true;
+	}
+	return false;
+}
+
+static OutboxRowCodec *
+make_codec(Relation rel)
+{
+	OutboxCapture *capture = outbox_capture_find(RelationGetRelid(rel));
+
+	if (capture == NULL || capture->log)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not captured by triggers",
+						RelationGetRelationName(rel)),
+				 errhint("Use outbox.capture(); do not create its triggers by hand.")));
+	return outbox_rowcodec_make(capture, rel);
+}
+
+/*
+ * The codec is made in the caller's memory and moved when it is whole: an error
+ * half way leaves nothing behind.
+ */
+static OutboxCaptureEntry *
+load(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	uint64		generation = outbox_catalog_generation();
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "outbox captured relation",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	OutboxRowCodec *codec = make_codec(rel);
+	OutboxCaptureEntry *entry;
+
+	MemoryContextSwitchTo(old);
+	make_room();
+	MemoryContextSetParent(context, CacheMemoryContext);
+	entry = hash_search(entries, &relid, HASH_ENTER, NULL);
+	entry->valid = true;
+	entry->busy = false;
+	entry->own_types = has_own_types(RelationGetDescr(rel));
+	entry->generation = generation;
+	entry->codec = codec;
+	entry->context = context;
+	return entry;
+}
+
+OutboxCaptureEntry *
+outbox_capture_entry(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	OutboxCaptureEntry *entry;
+
+	if (entries == NULL)
+		create_cache();
+	entry = hash_search(entries, &relid, HASH_FIND, NULL);
+	if (entry != NULL &&
+		(!entry->valid || entry->generation != outbox_catalog_generation()))
+	{
+		release(entry);
+		entry = NULL;
+	}
+	if (entry == NULL)
+		entry = load(rel);
+	entry->used = ++use_counter;
+	return entry;
+}
