@@ -170,6 +170,9 @@ extern void outbox_capture_follow(OutboxDdlChange *change, Oid role);
 /* Tables that have come into a captured schema. */
 extern void outbox_capture_schema_follow(const OutboxDdlChange *change);
 
+/* A schema goes; not within an owner scope. */
+extern void outbox_capture_schema_dropped(Oid namespace);
+
 /* Whether any schema is captured. */
 extern bool outbox_capture_schema_any(void);
 

@@ -24,13 +24,15 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/transam.h"
 #include "capture/capture.h"
 #include "catalog/pg_class.h"
 #include "rowcodec/rowcodec.h"
-#include "utils/catcache.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -126,6 +128,34 @@ has_own_types(TupleDesc desc)
 	return false;
 }
 
+/*
+ * The schema that the table has now must be the stored one: the DDL gate sees
+ * to that.  Here, once for each codec, is noticed when the gate was passed by.
+ */
+static void
+check_gate(const OutboxCapture *capture, Relation rel)
+{
+	Relation	root = rel;
+	char	   *stored = outbox_catalog_schema(capture->schema_id);
+
+	if (stored == NULL)
+		return;					/* for the codec to say */
+	if (RelationGetRelid(rel) != capture->relation)
+		root = table_open(capture->relation, AccessShareLock);
+	if (strcmp(outbox_rowcodec_value_schema(capture, root, stored, NULL),
+			   stored) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("captured table \"%s\" has changed",
+						RelationGetRelationName(root)),
+				 errdetail("It was altered while event triggers did not run, so its schema was not checked."),
+				 errhint("Run SELECT outbox.alter_capture(%s).",
+						 quote_literal_cstr(quote_qualified_identifier(get_namespace_name(RelationGetNamespace(root)),
+																	   RelationGetRelationName(root))))));
+	if (root != rel)
+		table_close(root, NoLock);
+}
+
 static OutboxRowCodec *
 make_codec(Relation rel)
 {
@@ -137,6 +167,8 @@ make_codec(Relation rel)
 				 errmsg("table \"%s\" is not captured by triggers",
 						RelationGetRelationName(rel)),
 				 errhint("Use outbox.capture(); do not create its triggers by hand.")));
+	if (capture->schema_id != 0)
+		check_gate(capture, rel);
 	return outbox_rowcodec_make(capture, rel);
 }
 

@@ -22,6 +22,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/owner.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "emit/write_message.h"
 #include "rowcodec/rowcodec.h"
 #include "utils/lsyscache.h"
@@ -43,6 +44,7 @@ is_present(void)
 
 	return OidIsValid(nsp) && outbox_catalog_present() &&
 		OidIsValid(get_relname_relid("capture_def", nsp)) &&
+		OidIsValid(get_relname_relid("captured_schema", nsp)) &&
 		OidIsValid(get_relname_relid("event_type_def", nsp));
 }
 
@@ -121,6 +123,9 @@ object_access(ObjectAccessType access, Oid class, Oid object, int subid,
 	if (access == OAT_DROP && class == RelationRelationId && subid == 0 &&
 		is_captured(object))
 		end_capture(object);
+	else if (access == OAT_DROP && class == NamespaceRelationId &&
+			 is_present())
+		outbox_capture_schema_dropped(object);
 }
 
 void

@@ -100,26 +100,31 @@ current_masks(Jsonb *masks, Oid relid, const OutboxAvroRename *rename)
 	return count > 0 ? masks : NULL;
 }
 
-static void
-describe_filter(void *arg)
-{
-	errcontext("row filter of captured table \"%s\"; outbox.alter_capture(row_filter => ...) changes it",
-			   RelationGetRelationName((Relation) arg));
-}
-
 /* The filter is text, so what it names must be there. */
 static void
 check_filter(const OutboxCapture *def, Relation rel)
 {
-	ErrorContextCallback callback = {
-		.previous = error_context_stack,
-		.callback = describe_filter,
-		.arg = rel
-	};
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *error;
 
-	error_context_stack = &callback;
-	(void) outbox_rowcodec_filter_columns(def, rel);
-	error_context_stack = callback.previous;
+	PG_TRY();
+	{
+		(void) outbox_rowcodec_filter_columns(def, rel);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("row filter of captured table \"%s\" does not fit it any more",
+						RelationGetRelationName(rel)),
+				 errdetail("The filter is (%s): %s.", def->row_filter,
+						   error->message),
+				 errhint("In one transaction, take the filter away with outbox.alter_capture(row_filter => ''), change the table and set a new filter.")));
+	}
+	PG_END_TRY();
 }
 
 /* ---- verdicts ---- */

@@ -144,6 +144,19 @@ set_arguments(FunctionCallInfo fcinfo, Oid relid, Jsonb *options)
 	}
 }
 
+/* Options that no table can have are refused also where there is no table. */
+static void
+check_options(Jsonb *options)
+{
+	LOCAL_FCINFO(fcinfo, CAPTURE_NARGS);
+	OutboxCaptureRequest request = {.origin = "any"};
+
+	InitFunctionCallInfoData(*fcinfo, NULL, CAPTURE_NARGS, InvalidOid, NULL,
+							 NULL);
+	set_arguments(fcinfo, InvalidOid, options);
+	outbox_capture_take(fcinfo, &request);
+}
+
 static void
 capture_one(Oid relid, Jsonb *options, Oid role)
 {
@@ -217,6 +230,26 @@ read_schemas(void)
 	return schemas;
 }
 
+void
+outbox_capture_schema_dropped(Oid namespace)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(namespace)};
+	OutboxOwnerScope scope;
+	ListCell   *lc;
+
+	foreach(lc, read_schemas())
+	{
+		if (((CapturedSchema *) lfirst(lc))->namespace != namespace)
+			continue;
+		outbox_owner_begin(&scope);
+		(void) outbox_owner_execute("DELETE FROM outbox.captured_schema"
+									" WHERE namespace OPERATOR(pg_catalog.=) $1",
+									1, types, values, NULL);
+		outbox_owner_end(&scope);
+	}
+}
+
 bool
 outbox_capture_schema_any(void)
 {
@@ -287,14 +320,18 @@ is_new(Oid relid)
 static void
 take_in(const CapturedSchema *s, Oid relid, Form_pg_class form)
 {
-	if (!has_privs_of_role(s->owner, form->relowner))
+	char	   *owner = GetUserNameFromId(s->owner, true);
+
+	if (owner == NULL || !has_privs_of_role(s->owner, form->relowner))
 	{
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("table \"%s\" is not captured",
 						NameStr(form->relname)),
+				 owner == NULL ?
+				 errdetail("The role that captured the schema was dropped.") :
 				 errdetail("Role \"%s\", who captured the schema, is no member of the table's owner.",
-						   GetUserNameFromId(s->owner, false))));
+						   owner)));
 		return;
 	}
 	capture_one(relid, s->options, s->owner);
@@ -428,6 +465,7 @@ outbox_capture_schema(PG_FUNCTION_ARGS)
 	s.options = PG_GETARG_JSONB_P(3);
 	s.owner = GetUserId();
 	check_schema(s.namespace);
+	check_options(s.options);
 
 	outbox_owner_begin(&scope);
 	outbox_owner_lock();
