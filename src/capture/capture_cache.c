@@ -128,6 +128,22 @@ has_own_types(TupleDesc desc)
 	return false;
 }
 
+static void
+throw_changed(Relation rel)
+{
+	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+	char	   *name = quote_qualified_identifier(schema,
+												  RelationGetRelationName(rel));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("captured table \"%s\" has changed",
+					RelationGetRelationName(rel)),
+			 errdetail("It was altered while event triggers did not run, so its schema was not checked."),
+			 errhint("Run SELECT outbox.alter_capture(%s).",
+					 quote_literal_cstr(name))));
+}
+
 /*
  * The schema that the table has now must be the stored one: the DDL gate sees
  * to that.  Here, once for each codec, is noticed when the gate was passed by.
@@ -144,14 +160,7 @@ check_gate(const OutboxCapture *capture, Relation rel)
 		root = table_open(capture->relation, AccessShareLock);
 	if (strcmp(outbox_rowcodec_value_schema(capture, root, stored, NULL),
 			   stored) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("captured table \"%s\" has changed",
-						RelationGetRelationName(root)),
-				 errdetail("It was altered while event triggers did not run, so its schema was not checked."),
-				 errhint("Run SELECT outbox.alter_capture(%s).",
-						 quote_literal_cstr(quote_qualified_identifier(get_namespace_name(RelationGetNamespace(root)),
-																	   RelationGetRelationName(root))))));
+		throw_changed(root);
 	if (root != rel)
 		table_close(root, NoLock);
 }

@@ -151,11 +151,13 @@ read_row(OutboxCatalogScan *scan, HeapTuple tuple)
 static void
 read_route(OutboxCapture *capture)
 {
-	if (!outbox_catalog_route(capture->route.id, &capture->route))
+	uint32		id = capture->route.id;
+
+	if (!outbox_catalog_route(id, &capture->route))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("route %u of the capture of table \"%s\" is missing",
-						capture->route.id, get_rel_name(capture->relation))));
+						id, get_rel_name(capture->relation))));
 }
 
 OutboxCapture *
@@ -208,8 +210,15 @@ outbox_capture_list(void)
 	while (HeapTupleIsValid(tuple = outbox_catalog_scan_next(&scan)))
 		captures = lappend(captures, read_row(&scan, tuple));
 	outbox_catalog_scan_end(&scan);
+
+	/* pg_restore --jobs may not have loaded the routes yet */
 	foreach(lc, captures)
-		read_route(lfirst(lc));
+	{
+		OutboxCapture *capture = lfirst(lc);
+
+		if (!outbox_catalog_route(capture->route.id, &capture->route))
+			captures = foreach_delete_current(captures, lc);
+	}
 	return captures;
 }
 
