@@ -5,8 +5,9 @@
  *
  * Every number of outbox.stat_relay, outbox.stat_topic and outbox.status() is
  * there under the name of its column, so a column added there shows up here by
- * itself.  Times are seconds since 1970, positions are bytes of WAL.  Rows of
- * other databases in the same server are labelled with their names.
+ * itself; outbox.stat_latency_bucket is a histogram.  Times are seconds since
+ * 1970, positions are bytes of WAL.  Rows of other databases in the same server
+ * are labelled with their names.
  *
  * What this program counts of itself is told also while the database is away:
  * the answer is then still 200, with outbox_up 0.
@@ -184,6 +185,33 @@ put_states(StringInfo out, const OutboxRows *rows)
 	}
 }
 
+/* Rows of a database follow each other, the last one has all that it counted. */
+static void
+put_histogram(StringInfo out, const OutboxRows *rows)
+{
+	const char *name = "outbox_publish_latency_seconds";
+	int			n = outbox_rows_count(rows);
+
+	put_type(out, name, "histogram", "From commit to being published.");
+	for (int row = 0; row < n; row++)
+	{
+		const char *database = outbox_rows_text(rows, row, 0);
+		const char *le = outbox_rows_text(rows, row, 1);
+		bool		last = strcmp(le, "Infinity") == 0;
+
+		appendStringInfo(out, "%s_bucket{", name);
+		put_label(out, "datname", database ? database : "");
+		put_label(out, "le", last ? "+Inf" : le);
+		appendStringInfo(out, "} %s\n", outbox_rows_text(rows, row, 2));
+		for (int i = 2; last && i <= 3; i++)
+		{
+			appendStringInfo(out, "%s_%s{", name, i == 2 ? "count" : "sum");
+			put_label(out, "datname", database ? database : "");
+			appendStringInfo(out, "} %s\n", outbox_rows_text(rows, row, i));
+		}
+	}
+}
+
 static void
 put_number(StringInfo out, const char *name, const char *type,
 		   const char *help, uint64 value)
@@ -279,6 +307,14 @@ outbox_metrics(OutboxRequest *request, OutboxDb *db)
 		put_view(&out, request, db, "SELECT current_database() AS datname, "
 				 "s.* FROM outbox.status() s", 1,
 				 "outbox_status", "outbox.status()");
+	}
+	rows = up ? query(request, db, "SELECT datname, le, transactions, sum "
+					  "FROM outbox.stat_latency_bucket "
+					  "ORDER BY datid, le") : NULL;
+	if (rows != NULL)
+	{
+		put_histogram(&out, rows);
+		outbox_rows_free(rows);
 	}
 	put_own(&out, up);
 	request->media = OUTBOX_MEDIA_METRICS;

@@ -177,7 +177,9 @@ count_batch(OutboxRelay *relay, const OutboxBatch *batch)
 {
 	OutboxRelayEntry *entry = relay->entry;
 	TimestampTz now = GetCurrentTimestamp();
+	OutboxLatency latency = {0};
 
+	outbox_commit_times_count(&batch->commit_times, now, &latency);
 	SpinLockAcquire(&entry->mutex);
 	entry->published = Max(entry->published, batch->position.scanned);
 	entry->kafka_transactions++;
@@ -187,6 +189,7 @@ count_batch(OutboxRelay *relay, const OutboxBatch *batch)
 		entry->events += batch->events;
 		entry->transactions += batch->transactions;
 		entry->bytes += batch->bytes;
+		outbox_latency_add(&entry->latency, &latency);
 		entry->last_published_at = now;
 		entry->last_commit_time = batch->newest_commit;
 		entry->failures = 0;

@@ -444,6 +444,7 @@ publish_commit(OutboxSink *sink, const OutboxTxn *txn)
 		relay->position.event_crc = txn->commit_crc;
 		batch->transactions++;
 		batch->newest_commit = txn->commit_time;
+		outbox_commit_times_note(&batch->commit_times, txn->commit_time);
 		if (batch->oldest_commit == 0)
 		{
 			batch->oldest_commit = txn->commit_time;

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "base/commit_times.h"
 #include "base/cursor.h"
 #include "catalog/catalog.h"
 #include "compat.h"
@@ -41,6 +42,7 @@ typedef struct OutboxBatch
 	int64		opened_ms;		/* monotonic: its first event */
 	TimestampTz oldest_commit;	/* of its first transaction, 0 = no events */
 	TimestampTz newest_commit;
+	OutboxCommitTimes commit_times;
 	OutboxPosition position;	/* set when closed */
 	bool		whole;			/* ends at a transaction's end */
 	uint32		route_id;		/* of its first event */

@@ -18,6 +18,7 @@
 
 #include "access/transam.h"
 #include "access/xlogdefs.h"
+#include "base/latency.h"
 #include "base/result.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
@@ -125,6 +126,8 @@ typedef struct OutboxRelayEntry
 	uint64		open_transactions;
 	uint64		spilled;
 	uint64		scanner_memory;
+	OutboxLatency latency;		/* commit to published, by transaction */
+	TimestampTz latency_reset_at;	/* 0 = never */
 	OutboxTopicStat topics[OUTBOX_MAX_TOPIC_STATS];
 
 	ConditionVariable progress; /* published or state changed */

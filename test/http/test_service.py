@@ -188,7 +188,8 @@ def metrics():
             name, value = line.rsplit(" ", 1)
             assert name not in values, line
             values[name] = float(value)
-            assert name.split("{")[0] in types, line
+            family = name.split("{")[0]
+            assert family in types or family.rpartition("_")[0] in types, line
     return values, types
 
 
@@ -198,7 +199,8 @@ def metrics_complete():
     assert answer.status == 200 and b"outbox_relay" not in answer.body and \
         b"\noutbox_up 1\n" in answer.body, "rights that nobody gave"
     server.sql("GRANT EXECUTE ON FUNCTION outbox.status(), outbox.relay_rows(), outbox.topic_rows() TO outbox_http",
-               "GRANT SELECT ON outbox.stat_relay, outbox.stat_topic TO outbox_http")
+               "GRANT EXECUTE ON FUNCTION outbox.latency_bucket_rows() TO outbox_http",
+               "GRANT SELECT ON outbox.stat_relay, outbox.stat_topic, outbox.stat_latency_bucket TO outbox_http")
     values, types = metrics()
     assert values["outbox_up"] == 1
     rows = server.sql("""SELECT p || a.attname || CASE
@@ -222,6 +224,12 @@ def metrics_complete():
     before = values['outbox_http_answers_total{code="404"}']
     server.ask("GET", "/nothing")
     assert metrics()[0]['outbox_http_answers_total{code="404"}'] == before + 1
+    latency = "outbox_publish_latency_seconds"
+    assert types.pop(latency) == "histogram"
+    rows = [n for n in values if n.startswith(latency + '_bucket{datname="postgres",le="')]
+    assert len(rows) == 23 and rows[0].endswith('le="0.001"}') and rows[-1].endswith('le="+Inf"}'), rows
+    assert values[rows[-1]] == values[latency + '_count{datname="postgres"}']
+    assert latency + '_sum{datname="postgres"}' in values
     assert types["outbox_http_answers_total"] == "counter" and types["outbox_relay_lag_bytes"] == "gauge"
 
 

@@ -38,6 +38,15 @@ is(stat_of("datid = (SELECT oid FROM pg_database WHERE datname = 'postgres')
 	't', 'stat_relay agrees');
 is(sql("SELECT topic, events, bytes FROM outbox.stat_topic WHERE topic = '$topic'"),
 	"$topic|1|" . length('{"n": "a"}k'), 'stat_topic counts keys and values');
+my $counted = q{SELECT transactions = 1 AND mean_ms > 0 AND p50_ms > 0 AND p50_ms <= p95_ms AND p95_ms <= p99_ms
+	AND stats_reset IS NULL FROM outbox.stat_latency WHERE datname = 'postgres'};
+is(sql($counted), 't', 'stat_latency counts the transaction');
+is(sql(q{SELECT count(*) = 23 AND min(le) = 0.001 AND max(le) = 'Infinity' AND max(transactions) = 1 AND min(sum) > 0
+	AND bool_and(ordered) FROM (SELECT *, transactions >= lag(transactions, 1, 0::bigint) OVER (ORDER BY le) AS ordered
+		FROM outbox.stat_latency_bucket WHERE datname = 'postgres') b}), 't', 'and its histogram rises to it');
+sql('SELECT outbox.reset_latency()');
+is(sql(q{SELECT transactions, mean_ms, p99_ms, stats_reset IS NOT NULL FROM outbox.stat_latency
+	WHERE datname = 'postgres'}), '0|||t', 'reset_latency()');
 is(sql("SELECT outbox.published_lsn() <= pg_current_wal_flush_lsn()"), 't', 'published_lsn');
 
 is(sql("SELECT string_agg(backend_type || '/' || query, ', ' ORDER BY backend_type)
@@ -162,7 +171,8 @@ ok(wait_published($node, timeout => 10), 'mended, it goes on by itself');
 # --- rights --------------------------------------------------------------
 sql('CREATE ROLE nobody LOGIN');
 foreach my $call ('status()', 'pause()', 'resume()', 'restart()', "adopt('x')", 'published_lsn()',
-	"wait_published('1 s')", 'refused_state()', 'relay_rows()', 'topic_rows()')
+	"wait_published('1 s')", 'refused_state()', 'relay_rows()', 'topic_rows()',
+	'latency_rows()', 'latency_bucket_rows()', 'reset_latency()')
 {
 	my ($rc, $out, $err) = $node->psql('postgres', "SET ROLE nobody; SELECT outbox.$call");
 	like($err, qr/permission denied/, "not for everybody: $call");
