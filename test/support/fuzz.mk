@@ -47,11 +47,17 @@ build/fuzz/%: test/fuzz/%.c build/fuzz/rooms.a $(HEADERS)
 
 build/fuzz/server/%.o: src/%.c $(HEADERS)
 	@mkdir -p $(@D)
-	$(CLANG) $(CFLAGS) -fPIC -fsanitize=fuzzer-no-link,$(UNDEFINED) $(SERVER_CPPFLAGS) -c -o $@ $<
+	$(CLANG) $(CFLAGS) -fPIC -fsanitize=fuzzer-no-link,$(SANITIZE) $(SERVER_CPPFLAGS) -c -o $@ $<
 
-build/fuzz/%: test/fuzz/server/%.c test/fuzz/server/backend $(SERVER_OBJS) $(HEADERS)
-	$(CLANG) $(CFLAGS) -fPIC -shared -fsanitize=fuzzer-no-link,$(UNDEFINED) $(SERVER_CPPFLAGS) -o $@.so $< \
-		$(SERVER_OBJS) $(RUNTIME)/libclang_rt.ubsan_standalone-$(MACHINE).a \
-		$(RUNTIME)/libclang_rt.fuzzer_no_main-$(MACHINE).a -lstdc++ -lpthread -ldl -lm
-	printf '#!/bin/sh\nexec %s %s "$$@"\n' $(CURDIR)/test/fuzz/server/backend $* >$@
+# Before all else in a server with the sanitizer's runtime (see there).
+build/fuzz/server/no_nls.so: test/support/no_nls.c
+	@mkdir -p $(@D)
+	$(CLANG) -g -O1 -Wall -Wextra $(COPT) -fPIC -shared -o $@ $<
+
+build/fuzz/%: test/fuzz/server/%.c test/fuzz/server/backend build/fuzz/server/no_nls.so $(SERVER_OBJS) $(HEADERS)
+	$(CLANG) $(CFLAGS) -fPIC -shared -shared-libasan -fsanitize=fuzzer-no-link,$(SANITIZE) $(SERVER_CPPFLAGS) \
+		-o $@.so $< $(SERVER_OBJS) $(RUNTIME)/libclang_rt.fuzzer_no_main-$(MACHINE).a -lstdc++ -lpthread -ldl -lm
+	printf '#!/bin/sh\nOUTBOX_FUZZ_PRELOAD="%s" exec %s %s "$$@"\n' \
+		'$(RUNTIME)/libclang_rt.asan-$(MACHINE).so $(CURDIR)/build/fuzz/server/no_nls.so' \
+		$(CURDIR)/test/fuzz/server/backend $* >$@
 	chmod +x $@

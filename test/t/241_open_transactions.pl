@@ -1,7 +1,8 @@
 # Transactions left open, and prepared ones, while everybody else works for more
-# than a minute over many checkpoints: the others are published as before, WAL
-# is held from the oldest open one on and no further, and what the open ones
-# wrote goes out when they commit, whatever was restarted meanwhile.
+# than a minute (OUTBOX_TEST_HOLD seconds, if that is set) over many checkpoints:
+# the others are published as before, WAL is held from the oldest open one on and
+# no further, and what the open ones wrote goes out when they commit, whatever
+# was restarted meanwhile.
 use strict;
 use warnings;
 
@@ -11,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use OutboxTest;
 
-my $hold = 65;					# seconds
+my $hold = $ENV{OUTBOX_TEST_HOLD} // 65;	# seconds
 my $node = outbox_node('open',
 	init => [ extra => ['--wal-segsize=1'] ],
 	conf => <<'CONF');
