@@ -64,7 +64,8 @@ sub before
 sub median { return (sort { $a <=> $b } @_)[ @_ / 2 ]; }
 
 # One event of somebody else's; how long until it is published, in ms.
-my $writer = $node->background_psql('postgres');
+my $patience = $hold + 180;		# of a session, as a whole
+my $writer = $node->background_psql('postgres', timeout => $patience);
 my $live = 0;
 
 sub somebody
@@ -91,7 +92,7 @@ my @alone = map { somebody() } 1 .. 50;
 # --- left open -------------------------------------------------------------
 churn();
 my $before_all = sql('SELECT pg_current_wal_insert_lsn()');
-my $open = $node->background_psql('postgres');
+my $open = $node->background_psql('postgres', timeout => $patience);
 $open->query_safe('BEGIN');
 $open->query_safe(emit('held', 'first'));
 $open->query_safe('SAVEPOINT s');
@@ -101,7 +102,7 @@ $open->query_safe(emit('held', "large-$_", 100000)) for 1 .. 3;
 sql(join ";\n", 'BEGIN', emit('prepared', 'p1'), 'SAVEPOINT s', emit('prepared', 'p2', 100000),
 	"PREPARE TRANSACTION 'kept'");
 sql(join ";\n", 'BEGIN', emit('dropped', 'never'), "PREPARE TRANSACTION 'dropped'");
-my $idle = $node->background_psql('postgres');
+my $idle = $node->background_psql('postgres', timeout => $patience);
 $idle->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()');
 my $after_all = sql('SELECT pg_current_wal_insert_lsn()');
 
