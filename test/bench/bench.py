@@ -4,12 +4,14 @@ import argparse
 import os
 import sys
 
+import capture
 import parts
 import system
 from cluster import Cluster
 from report import Table
 
-PARTS = ["drain", "latency", "cost", "idle", "memory"]
+PARTS = {"drain": parts.drain, "latency": parts.latency, "cost": parts.cost,
+         "capture": capture.capture, "idle": parts.idle, "memory": parts.memory}
 
 
 def options():
@@ -19,7 +21,7 @@ def options():
     parser.add_argument("--big", type=int, default=5_000_000)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--write", metavar="FILE")
-    parser.add_argument("parts", nargs="*", choices=[[]] + PARTS)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS])
     return parser.parse_args()
 
 
@@ -28,10 +30,10 @@ def main():
     cluster = Cluster()
     table = Table()
     parts.warm_up(cluster)
-    for name in PARTS:
+    for name, part in PARTS.items():
         if not opt.parts or name in opt.parts:
             print(f"\n{name}", flush=True)
-            getattr(parts, name)(cluster, opt, table)
+            part(cluster, opt, table)
     print()
     table.show()
     if opt.write:
