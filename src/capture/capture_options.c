@@ -23,7 +23,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-char	   *outbox_capture_topic_prefix = NULL;
+static char *outbox_capture_topic_prefix = NULL;
 
 static bool
 check_topic_prefix(char **newval, void **extra, GucSource source)
