@@ -132,6 +132,25 @@ REVOKE ALL ON FUNCTION
 	outbox.capture_truncate()
 FROM PUBLIC;
 
+-- Whether the triggers of a captured table fire; of mode log, whether decoding
+-- has come to it.
+CREATE FUNCTION outbox.capture_state(relation regclass, mode text, active_from pg_lsn)
+	RETURNS text
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN mode = 'log' THEN
+			CASE WHEN active_from IS NULL THEN 'starting' ELSE 'active' END
+		WHEN 4 > (SELECT count(*) FROM pg_trigger t
+			WHERE t.tgrelid = relation AND t.tgenabled IN ('A', 'O')
+				AND t.tgname IN ('outbox_capture_insert', 'outbox_capture_update',
+					'outbox_capture_delete', 'outbox_capture_truncate'))
+			THEN 'disabled'
+		ELSE 'active'
+	END
+$$;
+
 -- The captured tables that the current user owns.
 CREATE VIEW outbox.captures WITH (security_barrier) AS
 	SELECT d.relation, d.mode, d.envelope, r.topic, r.format,
@@ -140,22 +159,24 @@ CREATE VIEW outbox.captures WITH (security_barrier) AS
 		d.rls_ok AS row_security, d.transaction_metadata,
 		r.on_error, r.partitions, r.subject, r.key_subject,
 		r.subject_name_strategy, d.schema_id, d.key_schema_id,
-		CASE
-			WHEN d.mode = 'log' THEN
-				CASE WHEN d.active_from IS NULL THEN 'starting' ELSE 'active' END
-			WHEN 4 > (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
-				WHERE t.tgrelid = d.relation AND t.tgenabled IN ('A', 'O')
-					AND t.tgname IN ('outbox_capture_insert', 'outbox_capture_update',
-						'outbox_capture_delete', 'outbox_capture_truncate'))
-				THEN 'disabled'
-			ELSE 'active'
-		END AS state,
+		outbox.capture_state(d.relation, d.mode, d.active_from) AS state,
 		d.active_from, d.created_at
 	FROM outbox.capture_def d
 		JOIN outbox.route r ON r.id = d.route_id
 		JOIN pg_catalog.pg_class c ON c.oid = d.relation
 	WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE');
 COMMENT ON VIEW outbox.captures IS 'captured tables that the current user owns';
+
+-- All captured tables, with the counters of their topics (stat_topic).
+CREATE VIEW outbox.stat_capture AS
+	SELECT d.relation, d.mode,
+		outbox.capture_state(d.relation, d.mode, d.active_from) AS state,
+		r.topic, t.events, t.bytes, t.last_published_at
+	FROM outbox.capture_def d
+		JOIN outbox.route r ON r.id = d.route_id
+		LEFT JOIN outbox.topic_rows() t ON t.topic = r.topic;
+COMMENT ON VIEW outbox.stat_capture IS
+	'captured tables and what has gone to their topics since the server started';
 
 -- The door to all of this; which tables go through it is for their owners.
 CREATE FUNCTION outbox.grant_capture(role name) RETURNS void
