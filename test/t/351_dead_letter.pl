@@ -189,14 +189,16 @@ is(parked(q{l.key ~ '^[xy]'}) =~ s/ \d+//gr, join("\n", map { ("x$_", "x$_ behin
 check_books('killed at any time');
 
 # ---- a crash right after it was passed: the row is as durable as the position
+# Nothing else may flush: no later transaction, no background writer.
 reload_with($node, wal_writer_delay => '10s');
 sleep(0.5);
-sql(q{SELECT app.one('parks', 'kill')});
-ok_resumed($node, 'the last one before a crash');
+my $held = sql(q{SELECT count(*) FROM outbox.dead_letter WHERE key = 'kill'});
+is(sql(q{SELECT app.one('parks', 'kill'); SELECT outbox.wait_published('30 s')}), "\nt", 'the last one before a crash');
 $node->stop('immediate');
 $node->append_conf('postgresql.auto.conf', "wal_writer_delay = 200ms\n");
 $node->start;
 ok_resumed($node, 'crashed');
+is(sql(q{SELECT count(*) FROM outbox.dead_letter WHERE key = 'kill'}), $held + 1, 'it is parked once');
 check_books('crashed');
 
 # ---- sent again by hand, as the documentation says

@@ -42,12 +42,26 @@ is($new->safe_psql('postgres', 'SELECT dead_letters FROM outbox.status()'), 0, '
 $new->safe_psql('postgres', q{SELECT outbox.resume(); SELECT outbox.adopt('test')});
 ok_resumed($new, 'adopted');
 
-# The same with the row there.
+# With a synchronous standby the row is there before the position passes it: a
+# standby that takes no WAL holds the relay, not the event's own transaction.
 my $third = PostgreSQL::Test::Cluster->new('third');
 $new->backup('copy');
 $third->init_from_backup($new, 'copy', has_streaming => 1);
 $third->start;
+$new->append_conf('postgresql.conf', "synchronous_standby_names = 'third'\n");
+$new->reload;
+ok(wait_for($new, q{SELECT sync_state = 'sync' FROM pg_stat_replication}), 'a synchronous standby');
+$new->safe_psql('postgres', 'SELECT outbox.pause()');
+wait_state($new, 'paused');
 $new->safe_psql('postgres', large(3, 'k'));
+my $receiver = $third->safe_psql('postgres', 'SELECT pid FROM pg_stat_wal_receiver');
+kill('STOP', $receiver);
+$new->safe_psql('postgres', 'SET synchronous_commit = local; SELECT outbox.resume()');
+ok(wait_state($new, 'waiting_for_standby'), 'its row waits for the standby');
+$place = $new->safe_psql('postgres', 'SELECT max(commit_lsn) FROM outbox.dead_letter');
+is($new->safe_psql('postgres', "SELECT recorded_lsn < '$place' FROM outbox.stat_relay"), 't', 'and the position for the row');
+kill('CONT', $receiver);
+ok_resumed($new, 'the standby takes it');
 $new->safe_psql('postgres', q{SELECT outbox.emit('letters', '{"n": 4}', key => 'k')});
 ok(wait_published($new), 'parked on the new primary');
 $new->wait_for_catchup($third);

@@ -122,6 +122,10 @@ SQL
 ok_state($node, 'registry_unavailable', 'schema registry', 'a new schema in the middle of a transaction');
 $before = $node->safe_psql('postgres', 'SELECT count(*) FROM app.truth');
 ok(wait_for($node, "SELECT count(*) FROM outbox.stat_topic WHERE topic = '$fourth'", want => 0), 'nothing of it is published');
+my $waiting = relay_pid($node);
+ok(wait_for($node, "SELECT pid <> $waiting FROM outbox.status()"), 'its Kafka transaction is given up before it grows old');
+ok_state($node, 'registry_unavailable', 'schema registry', 'the next process');
+ok(wait_for($node, 'SELECT events FROM outbox.status()', want => $before + 1 - 2), 'what was committed before it is published');
 $apicurio->call('start');
 ok_resumed($node, 'that registry is back');
 
