@@ -152,7 +152,10 @@ typedef void OutboxJsonActionResult;
 #if PG_VERSION_NUM >= 160000
 #define outbox_compat_database_owner(database, role) \
 	object_ownercheck(DatabaseRelationId, database, role)
+#define outbox_compat_table_owner(table, role) \
+	object_ownercheck(RelationRelationId, table, role)
 #else
+#define outbox_compat_table_owner(table, role) pg_class_ownercheck(table, role)
 #define outbox_compat_database_owner(database, role) \
 	pg_database_ownercheck(database, role)
 #endif

@@ -211,13 +211,17 @@ REVOKE ALL ON FUNCTION outbox.header_block_json(bytea) FROM PUBLIC;
 
 CREATE VIEW outbox.dead_letter AS
 	SELECT p.id, r.event_type, p.event_id, p.topic,
-		pg_catalog.convert_from(p.key, 'UTF8') AS key,
+		CASE WHEN p.key_schema_id IS NULL
+			THEN pg_catalog.convert_from(p.key, 'UTF8')
+			ELSE outbox.avro_decode(k.definition, p.key)::text
+		END AS key,
 		p.partition, outbox.header_block_json(p.headers) AS headers,
 		p.schema_id, p.value, p.reason, p.code, p.blocked_by,
 		p.commit_lsn, p.ordinal, p.commit_time, p."timestamp", p.parked_at,
 		p.discarded_at, p.discarded_by, p.discard_reason
 	FROM outbox.parked_event p
-		JOIN outbox.route r ON r.id = p.route_id;
+		JOIN outbox.route r ON r.id = p.route_id
+		LEFT JOIN outbox.schema k ON k.id = p.key_schema_id;
 COMMENT ON VIEW outbox.dead_letter IS
 	'events that could not be published, and those that follow one of the same topic and key';
 COMMENT ON COLUMN outbox.dead_letter.value IS

@@ -129,7 +129,7 @@ CREATE TABLE outbox.parked_event (
 	topic text COLLATE "C" NOT NULL,
 	partition integer,				-- null: by key
 	"timestamp" timestamptz,		-- null: commit_time
-	key bytea,						-- UTF-8
+	key bytea,						-- UTF-8, or Avro: key_schema_id
 	headers bytea,					-- header block of record/wal_message.h
 	value bytea,					-- without any frame
 	lane bigint,					-- hash of topic and key, null: no order
@@ -140,6 +140,7 @@ CREATE TABLE outbox.parked_event (
 	discarded_at timestamptz,
 	discarded_by name,
 	discard_reason text,
+	key_schema_id integer,			-- null: the key is text
 	UNIQUE (commit_lsn, ordinal)
 );
 CREATE INDEX parked_event_lane_idx ON outbox.parked_event (lane, id);

@@ -22,6 +22,7 @@
 #include "base/siphash.h"
 #include "catalog/catalog.h"
 #include "catalog/indexing.h"
+#include "base/cursor.h"
 #include "catalog/parked.h"
 #include "commands/sequence.h"
 #include "mb/pg_wchar.h"
@@ -56,7 +57,9 @@ enum
 	Anum_parked_code = 17,
 	Anum_parked_parked_at = 18,
 	Anum_parked_discarded_at = 19,
-	Natts_parked = 21
+	Anum_parked_discard_reason = 21,
+	Anum_parked_key_schema = 22,
+	Natts_parked = 22
 };
 
 #define TABLE "parked_event"
@@ -66,6 +69,31 @@ enum
 
 #define UNIX_EPOCH_MS \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000)
+
+/* An Avro key's schema may change; the row stays the same. */
+static bool
+has_key_schema(const OutboxWalMessage *msg)
+{
+	return msg->key != NULL && (msg->flags & OUTBOX_MSG_KEY_SCHEMA) != 0;
+}
+
+static const char *
+key_of(const OutboxWalMessage *msg, int *len)
+{
+	int			skip = has_key_schema(msg) ? sizeof(uint32) : 0;
+
+	*len = msg->key_len - skip;
+	return msg->key == NULL ? NULL : msg->key + skip;
+}
+
+static uint32
+key_schema_of(const OutboxWalMessage *msg)
+{
+	OutboxCursor c;
+
+	outbox_cursor_init(&c, msg->key, msg->key_len);
+	return outbox_get_u32(&c);
+}
 
 /*
  * Without a key nothing is ordered, unless the event chose its partition: then
@@ -82,8 +110,7 @@ outbox_lane_of(OutboxLane *lane, const OutboxWalMessage *msg,
 	lane->ordered = msg->key != NULL || msg->partition >= 0;
 	lane->topic = topic;
 	lane->topic_len = topic_len;
-	lane->key = msg->key;
-	lane->key_len = msg->key_len;
+	lane->key = key_of(msg, &lane->key_len);
 	lane->partition = msg->partition;
 
 	start[0] = msg->key != NULL;
@@ -97,7 +124,7 @@ outbox_lane_of(OutboxLane *lane, const OutboxWalMessage *msg,
 	outbox_siphash_update(&hash, topic, topic_len);
 	outbox_siphash_update(&hash, "", 1);
 	if (msg->key != NULL)
-		outbox_siphash_update(&hash, msg->key, msg->key_len);
+		outbox_siphash_update(&hash, lane->key, lane->key_len);
 	lane->hash = (int64) outbox_siphash_final(&hash);
 }
 
@@ -140,6 +167,8 @@ static void
 set_message(Datum *values, bool *nulls, const OutboxWalMessage *msg)
 {
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+	const char *key;
+	int			key_len;
 
 	memcpy(id->data, msg->event_id, UUID_LEN);
 	values[Anum_parked_event_id - 1] = UUIDPGetDatum(id);
@@ -151,7 +180,12 @@ set_message(Datum *values, bool *nulls, const OutboxWalMessage *msg)
 	values[Anum_parked_timestamp - 1] =
 		TimestampTzGetDatum((msg->timestamp_ms - UNIX_EPOCH_MS) * 1000);
 	nulls[Anum_parked_timestamp - 1] = msg->timestamp_ms == 0;
-	set_bytes(values, nulls, Anum_parked_key, msg->key, msg->key_len);
+	key = key_of(msg, &key_len);
+	set_bytes(values, nulls, Anum_parked_key, key, key_len);
+	nulls[Anum_parked_key_schema - 1] = !has_key_schema(msg);
+	if (has_key_schema(msg))
+		values[Anum_parked_key_schema - 1] =
+			Int32GetDatum((int32) key_schema_of(msg));
 	set_bytes(values, nulls, Anum_parked_headers, msg->headers,
 			  msg->headers_len);
 	set_bytes(values, nulls, Anum_parked_value, msg->payload,
@@ -190,7 +224,7 @@ outbox_parked_add(const OutboxParkedPlace *place, TimestampTz commit_time,
 	nulls[Anum_parked_code - 1] = why == NULL || why->code == 0;
 	values[Anum_parked_parked_at - 1] =
 		TimestampTzGetDatum(GetCurrentTimestamp());
-	for (int i = Anum_parked_discarded_at - 1; i < Natts_parked; i++)
+	for (int i = Anum_parked_discarded_at - 1; i < Anum_parked_discard_reason; i++)
 		nulls[i] = true;
 
 	PushActiveSnapshot(GetTransactionSnapshot());	/* for large values */

@@ -64,15 +64,39 @@ begin_data_frame(OutboxRelay *relay)
 	outbox_put_u32(&relay->data, 0);
 }
 
+/* What the registry calls the schemas of an event. */
+typedef struct WireIds
+{
+	uint32		value;
+	uint32		key;
+} WireIds;
+
+static void
+append_prefix(StringInfo data, uint32 wire_id)
+{
+	uint32		id = pg_hton32(wire_id);
+
+	appendStringInfoChar(data, '\0');
+	appendBinaryStringInfo(data, (char *) &id, sizeof(id));
+}
+
+/* The prefix takes the place of our own id. */
+static void
+append_framed_key(StringInfo data, uint32 wire_id, const OutboxWalMessage *msg)
+{
+	outbox_put_u32(data, msg->key_len - sizeof(uint32) + WIRE_PREFIX_SIZE);
+	append_prefix(data, wire_id);
+	appendBinaryStringInfo(data, msg->key + sizeof(uint32),
+						   msg->key_len - sizeof(uint32));
+}
+
 /* Append one event in the form of frame.h. */
 static void
-append_event(OutboxRelay *relay, const OutboxRouteEntry *route,
-			 uint32 topic, uint32 wire_id, const OutboxWalMessage *msg,
-			 int64 commit_ms)
+append_event(OutboxRelay *relay, bool framed, uint32 topic,
+			 const WireIds *ids, const OutboxWalMessage *msg, int64 commit_ms)
 {
 	StringInfo	data = &relay->data;
-	int			prefix = route->framed && msg->payload != NULL ?
-		WIRE_PREFIX_SIZE : 0;
+	int			prefix = framed && msg->payload != NULL ? WIRE_PREFIX_SIZE : 0;
 	int			start;
 
 	if (relay->data_events == 0)
@@ -85,19 +109,17 @@ append_event(OutboxRelay *relay, const OutboxRouteEntry *route,
 	appendBinaryStringInfo(data, (const char *) msg->event_id,
 						   OUTBOX_EVENT_ID_SIZE);
 	outbox_put_u32(data, relay->part);
-	outbox_put_bytes(data, msg->key, msg->key_len);
+	if (unlikely(msg->flags & OUTBOX_MSG_KEY_SCHEMA) && msg->key != NULL)
+		append_framed_key(data, ids->key, msg);
+	else
+		outbox_put_bytes(data, msg->key, msg->key_len);
 	outbox_put_bytes(data, msg->headers, msg->headers_len);
 	if (msg->payload == NULL)
 		outbox_put_u32(data, OUTBOX_NULL_LENGTH);
 	else
 		outbox_put_u32(data, prefix + msg->payload_len);
 	if (prefix > 0)
-	{
-		uint32		id = pg_hton32(wire_id);
-
-		appendStringInfoChar(data, '\0');
-		appendBinaryStringInfo(data, (char *) &id, sizeof(id));
-	}
+		append_prefix(data, ids->value);
 	if (msg->payload != NULL)
 		appendBinaryStringInfo(data, msg->payload, msg->payload_len);
 	outbox_store_le((uint8 *) data->data + start, data->len - start - 4, 4);
@@ -252,6 +274,56 @@ find_topic(OutboxRouteEntry *route, const OutboxWalMessage *msg)
 	return route->topic_index;
 }
 
+static int64
+unix_ms(TimestampTz t)
+{
+	return t / 1000 +
+		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000;
+}
+
+/* Tell the transaction topic, if there is one, of a beginning or an end. */
+static void
+send_boundary(OutboxRelay *relay, const OutboxTxn *txn, bool end)
+{
+	static const WireIds none = {0};
+	OutboxPlace place = {.commit_end = txn->commit_end,.topic = relay->told_topic};
+	OutboxWalMessage msg;
+
+	outbox_change_describe(relay, txn, end, &msg);
+	append_event(relay, false, place.topic, &none, &msg,
+				 unix_ms(txn->commit_time));
+	outbox_batch_note(relay->open, &place, relay->single);
+	count_event(relay, place.topic, &msg);
+}
+
+/* The first row of a transaction that is to be told of. */
+static void
+begin_told(OutboxRelay *relay, const OutboxTxn *txn,
+		   const OutboxRouteEntry *route)
+{
+	if (likely(route->transaction_topic == NULL) ||
+		relay->begun == relay->serial)
+		return;
+	relay->begun = relay->serial;
+	relay->told_topic = outbox_routes_topic(route->transaction_topic,
+											strlen(route->transaction_topic),
+											1);
+	if (relay->pushed >= relay->skip)	/* else it was told before the split */
+		send_boundary(relay, txn, false);
+}
+
+static bool
+find_wire_ids(OutboxRelay *relay, const OutboxRouteEntry *route,
+			  const OutboxWalMessage *msg, WireIds *ids, OutboxResult *why)
+{
+	if (route->framed && msg->payload != NULL &&
+		!outbox_schemas_wire_id(relay, route, msg, &ids->value, why))
+		return false;
+	return likely((msg->flags & OUTBOX_MSG_KEY_SCHEMA) == 0) ||
+		msg->key == NULL ||
+		outbox_schemas_key_wire_id(relay, route, msg, &ids->key, why);
+}
+
 /* Into the open batch, unless broker or registry will not have it. */
 static void
 send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
@@ -259,12 +331,11 @@ send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
 {
 	OutboxPlace place = {txn->commit_end, msg->ordinal};
 	OutboxResult why;
-	uint32		wire_id = 0;
+	WireIds		ids = {0};
 
 	if (outbox_parking_takes(relay, txn, route, msg))
 		return;
-	if (route->framed && msg->payload != NULL &&
-		!outbox_schemas_wire_id(relay, route, msg, &wire_id, &why))
+	if (!find_wire_ids(relay, route, msg, &ids, &why))
 	{
 		outbox_parking_refuse(relay, txn, route, msg, &why);
 		return;
@@ -273,11 +344,11 @@ send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
 		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
 		 overdue(relay)))
 		split_batch(relay);
+	begin_told(relay, txn, route);
 	place.topic = find_topic(route, msg);
 	place.dead_letter = route->dead_letter;
-	append_event(relay, route, place.topic, wire_id, msg,
-				 txn->commit_time / 1000 +
-				 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000);
+	append_event(relay, route->framed, place.topic, &ids, msg,
+				 unix_ms(txn->commit_time));
 	outbox_batch_note(relay->open, &place, relay->single);
 	count_event(relay, place.topic, msg);
 }
@@ -296,11 +367,6 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 		outbox_publish_note_forged(relay, 1, txn->commit_end);
 		return;
 	}
-	if (relay->pushed < relay->skip)
-	{
-		relay->pushed++;
-		return;
-	}
 	if (outbox_wal_message_read(data, len, &msg) != OUTBOX_WAL_OK)
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X was written by a later version of outbox",
@@ -310,6 +376,14 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X names route %u, which is not in outbox.route",
 							LSN_FORMAT_ARGS(lsn), msg.route_id);
+	if (unlikely(msg.flags & OUTBOX_MSG_TAIL))
+		outbox_change_complete(relay, txn, route, lsn, &msg);
+	if (relay->pushed < relay->skip)
+	{
+		begin_told(relay, txn, route);
+		relay->pushed++;
+		return;
+	}
 	if (msg.topic == NULL ? route->topic == NULL :
 		msg.topic_len <= 0 || msg.topic_len >= OUTBOX_TOPIC_NAME_SIZE)
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
@@ -420,6 +494,8 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 	relay->pushing = txn->commit_end;
 	keep_limit(relay);
 
+	relay->serial++;
+	relay->total_order = 0;
 	relay->last_ordinal = 0;
 	relay->pushed = 0;
 	relay->skip = relay->position.split_ordinal;
@@ -434,8 +510,11 @@ static void
 publish_commit(OutboxSink *sink, const OutboxTxn *txn)
 {
 	OutboxRelay *relay = (OutboxRelay *) sink;
-	OutboxBatch *batch = relay->open;
+	OutboxBatch *batch;
 
+	if (unlikely(relay->begun == relay->serial))
+		send_boundary(relay, txn, true);
+	batch = relay->open;
 	outbox_parking_settle(relay);
 	relay->position.split_ordinal = 0;
 	if (relay->accepted > 0)
@@ -470,6 +549,7 @@ outbox_publish_init(OutboxRelay *relay)
 	relay->sink.message = publish_message;
 	relay->sink.commit = publish_commit;
 	initStringInfo(&relay->data);
+	outbox_change_init(relay);
 	SpinLockAcquire(&relay->entry->mutex);
 	relay->batch_limit = relay->entry->batch_limit;
 	relay->limit_until = relay->entry->limit_until;

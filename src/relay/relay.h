@@ -90,6 +90,12 @@ typedef struct OutboxRelay
 	uint32		part;			/* of a split transaction, 0 = whole */
 	uint32		in_part;		/* events since the last split */
 	XLogRecPtr	pushing;		/* end of its commit record */
+	uint64		serial;			/* number of it in this process, from 1 */
+	uint64		total_order;	/* of its rows with transaction metadata */
+	uint64		begun;			/* serial of the last one told to a
+								 * transaction topic */
+	uint32		told_topic;		/* index of that */
+	StringInfoData change;		/* a captured row's payload, with its tail */
 
 	/* after a refusal, see outbox_batch_narrow() */
 	uint32		batch_limit;	/* 0 = none */
@@ -189,6 +195,15 @@ extern FullTransactionId outbox_publish_full_xid(TransactionId xid);
 extern bool outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
 								 uint8 key[OUTBOX_SIPHASH_KEY_SIZE]);
 
+/* A captured table, as transaction metadata names it. */
+typedef struct OutboxCollection
+{
+	const char *name;			/* schema.table */
+	uint64		serial;			/* transaction that count is of */
+	uint64		count;			/* rows of it */
+	struct OutboxCollection *next;
+} OutboxCollection;
+
 typedef struct OutboxRouteEntry
 {
 	uint32		id;				/* hash key */
@@ -199,10 +214,17 @@ typedef struct OutboxRouteEntry
 	bool		dead_letter;	/* what is refused is parked */
 	const char *event_type;		/* name, for messages */
 	const char *subject;		/* of its schemas, NULL = none */
+	OutboxEnvelope envelope;	/* of captured rows */
+	OutboxCollection *collection;	/* NULL = no transaction metadata */
+	const char *key_subject;	/* NULL = keys are no Avro records */
+	const char *transaction_topic;	/* NULL = none */
 } OutboxRouteEntry;
 
 /* NULL when there is no such route. */
 extern OutboxRouteEntry *outbox_routes_find(uint32 route_id);
+
+/* All that any route names, linked. */
+extern OutboxCollection *outbox_routes_collections(void);
 
 /* Index of a topic by name, told to the child when new. */
 extern uint32 outbox_routes_topic(const char *name, int len, int32 partitions);
@@ -211,6 +233,25 @@ extern const char *outbox_routes_topic_name(uint32 index);
 
 /* identity.c */
 extern void outbox_identity(uint8 host[OUTBOX_IDENTITY_SIZE]);
+
+/* change.c: captured rows */
+extern void outbox_change_init(OutboxRelay *relay);
+
+/*
+ * Complete a message that has flag OUTBOX_MSG_TAIL, whose payload then lies in
+ * relay->change.  To be called for each in the order of the transaction, also
+ * for those that were published before a split.
+ */
+extern void outbox_change_complete(OutboxRelay *relay, const OutboxTxn *txn,
+								   const OutboxRouteEntry *route,
+								   XLogRecPtr lsn, OutboxWalMessage *msg);
+
+/*
+ * A record about the transaction for the transaction topic: its end, or else its
+ * beginning.  Valid until the next call.
+ */
+extern void outbox_change_describe(OutboxRelay *relay, const OutboxTxn *txn,
+								   bool end, OutboxWalMessage *msg);
 
 /* takeover.c: everything between HELLO and the first position record */
 extern void outbox_takeover(OutboxRelay *relay);
@@ -230,6 +271,12 @@ extern bool outbox_schemas_wire_id(OutboxRelay *relay,
 								   const OutboxRouteEntry *route,
 								   const OutboxWalMessage *msg, uint32 *id,
 								   OutboxResult *why);
+
+/* The same for a key that is an Avro record. */
+extern bool outbox_schemas_key_wire_id(OutboxRelay *relay,
+									   const OutboxRouteEntry *route,
+									   const OutboxWalMessage *msg,
+									   uint32 *id, OutboxResult *why);
 extern void outbox_schemas_answered(OutboxRelay *relay, OutboxCursor *body);
 
 #endif							/* OUTBOX_RELAY_H */

@@ -29,6 +29,7 @@ typedef struct TopicEntry
 	uint32		index;
 } TopicEntry;
 
+static OutboxCollection *collections = NULL;
 static HTAB *routes = NULL;
 static HTAB *topics = NULL;
 static const char **topic_names = NULL;
@@ -112,6 +113,34 @@ outbox_routes_topic_name(uint32 index)
 	return index < ntopics ? topic_names[index] : "?";
 }
 
+/* One for all routes of a table: they count together. */
+static OutboxCollection *
+find_collection(const char *name)
+{
+	OutboxCollection *c;
+
+	for (c = collections; c != NULL; c = c->next)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	c = MemoryContextAllocZero(TopMemoryContext, sizeof(OutboxCollection));
+	c->name = MemoryContextStrdup(TopMemoryContext, name);
+	c->next = collections;
+	collections = c;
+	return c;
+}
+
+OutboxCollection *
+outbox_routes_collections(void)
+{
+	return collections;
+}
+
+static const char *
+keep(const char *text)
+{
+	return text == NULL ? NULL : MemoryContextStrdup(TopMemoryContext, text);
+}
+
 OutboxRouteEntry *
 outbox_routes_find(uint32 route_id)
 {
@@ -133,12 +162,16 @@ outbox_routes_find(uint32 route_id)
 		entry->partitions = route.partitions;
 		entry->event_type = MemoryContextStrdup(TopMemoryContext,
 												route.event_type);
-		entry->subject = route.subject == NULL ? NULL :
-			MemoryContextStrdup(TopMemoryContext, route.subject);
+		entry->subject = keep(route.subject);
 		entry->topic = strstr(route.topic, "${") != NULL ? NULL :
 			MemoryContextStrdup(TopMemoryContext, route.topic);
 		entry->topic_index = OUTBOX_NO_TOPIC;
 		entry->dead_letter = route.dead_letter;
+		entry->envelope = route.envelope;
+		entry->collection = route.collection == NULL ? NULL :
+			find_collection(route.collection);
+		entry->key_subject = keep(route.key_subject);
+		entry->transaction_topic = keep(route.transaction_topic);
 	}
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);

@@ -84,6 +84,7 @@ typedef struct Wanted
 	OutboxRelay *relay;
 	const OutboxRouteEntry *route;
 	const OutboxWalMessage *msg;
+	uint32		schema_id;		/* of its value, or of its key */
 	char	   *registry;		/* name in outbox.registry_id */
 	char	   *subject;		/* with its context */
 	OutboxSchemaTexts texts;
@@ -129,11 +130,11 @@ registry_name(void)
 }
 
 static char *
-subject_name(const OutboxRouteEntry *route)
+subject_name(const char *subject)
 {
-	return outbox_registry_context[0] == '\0' || route->subject[0] == ':' ?
-		pstrdup(route->subject) :
-		psprintf(":.%s:%s", outbox_registry_context, route->subject);
+	return outbox_registry_context[0] == '\0' || subject[0] == ':' ?
+		pstrdup(subject) :
+		psprintf(":.%s:%s", outbox_registry_context, subject);
 }
 
 /* ---- the catalog ------------------------------------------------------ */
@@ -189,19 +190,19 @@ read_catalog(Wanted *want)
 {
 	OutboxSchemaTexts texts;
 
-	(void) outbox_schema_texts(want->msg->schema_id, &texts);
+	(void) outbox_schema_texts(want->schema_id, &texts);
 	want->texts.definition = keep_text(want, texts.definition);
 	want->texts.references = keep_text(want, texts.references);
 	want->texts.resolved = keep_text(want, texts.resolved);
 	want->stored = outbox_registry_id_find(want->registry, want->subject,
-										   want->msg->schema_id);
+										   want->schema_id);
 }
 
 static void
 store_id(Wanted *want)
 {
 	want->stored = outbox_registry_id_keep(want->registry, want->subject,
-										   want->msg->schema_id, want->id);
+										   want->schema_id, want->id);
 }
 
 /* ---- what status() says ----------------------------------------------- */
@@ -321,7 +322,7 @@ changed(Wanted *want, const OutboxResult *why, int *delay)
 
 	snprintf(full.message, sizeof(full.message),
 			 "schema %u of subject \"%s\" was published with id %u: %s",
-			 want->msg->schema_id, want->subject, want->stored, why->message);
+			 want->schema_id, want->subject, want->stored, why->message);
 	stand(want, OUTBOX_STATE_REGISTRY_CHANGED, &full, delay);
 }
 
@@ -343,7 +344,7 @@ send_question(const Wanted *want)
 	StringInfo	out = outbox_child_buffer();
 	const OutboxSchemaTexts *texts = &want->texts;
 	OutboxRegister what = {
-		.schema_id = want->msg->schema_id,
+		.schema_id = want->schema_id,
 		.external_id = want->stored,
 		.flags = register_flags(),
 		.subject = want->subject,
@@ -524,25 +525,26 @@ look_up(Wanted *want)
 	if (want->texts.definition == NULL)
 		outbox_relay_refuse(want->relay, OUTBOX_STATE_BLOCKED,
 							"an event of type \"%s\" names schema %u, which is not in outbox.schema",
-							want->route->event_type, want->msg->schema_id);
+							want->route->event_type, want->schema_id);
 }
 
 /* ---- the one question ------------------------------------------------- */
 
 static uint32
 find_out(OutboxRelay *relay, const OutboxRouteEntry *route,
-		 const OutboxWalMessage *msg, OutboxResult *refusal)
+		 const OutboxWalMessage *msg, uint32 schema_id, const char *subject,
+		 OutboxResult *refusal)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "outbox schema registration",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Wanted		want = {.relay = relay,.route = route,.msg = msg,
-	.refusal = refusal};
+	.schema_id = schema_id,.refusal = refusal};
 	uint32		id;
 
 	want.registry = registry_name();
-	want.subject = subject_name(route);
+	want.subject = subject_name(subject);
 	want.context = context;
 	look_up(&want);
 	if (want.stored == 0 || !unchecked)
@@ -577,16 +579,17 @@ remember(const WireKey *key, uint32 id, const OutboxResult *why)
 		*entry->why = *why;
 }
 
-bool
-outbox_schemas_wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
-					   const OutboxWalMessage *msg, uint32 *id,
-					   OutboxResult *why)
+/* Schemas of keys and values are different ones: the id says which it is. */
+static bool
+wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
+		const OutboxWalMessage *msg, uint32 schema_id, const char *subject,
+		uint32 *id, OutboxResult *why)
 {
-	WireKey		key = {route->id, msg->schema_id};
+	WireKey		key = {route->id, schema_id};
 	WireEntry  *entry;
 
-	*id = msg->schema_id;
-	if (outbox_schema_registry_url[0] == '\0' || route->subject == NULL)
+	*id = schema_id;
+	if (outbox_schema_registry_url[0] == '\0' || subject == NULL)
 		return true;
 	if (wire_ids == NULL)
 	{
@@ -607,7 +610,27 @@ outbox_schemas_wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
 		*why = *entry->why;
 		return false;
 	}
-	*id = find_out(relay, route, msg, why);
+	*id = find_out(relay, route, msg, schema_id, subject, why);
 	remember(&key, *id, why);
 	return *id != 0;
+}
+
+bool
+outbox_schemas_wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
+					   const OutboxWalMessage *msg, uint32 *id,
+					   OutboxResult *why)
+{
+	return wire_id(relay, route, msg, msg->schema_id, route->subject, id, why);
+}
+
+bool
+outbox_schemas_key_wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
+						   const OutboxWalMessage *msg, uint32 *id,
+						   OutboxResult *why)
+{
+	OutboxCursor c;
+
+	outbox_cursor_init(&c, msg->key, msg->key_len);
+	return wire_id(relay, route, msg, outbox_get_u32(&c), route->key_subject,
+				   id, why);
 }

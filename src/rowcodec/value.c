@@ -178,6 +178,8 @@ put_debezium_avro(OutboxRowCodec *codec, OutboxChangeOp op, uint64 xid,
 	char		name = (char) op;
 
 	put_image_avro(codec, before, out);
+	if (after->known)
+		resetStringInfo(&codec->notes); /* they are of one image */
 	put_image_avro(codec, after, out);
 	avro_put_sized(out, &name, 1);
 	if (codec->lists_unchanged)
