@@ -116,6 +116,7 @@ extern void outbox_avro_put_image_schema(StringInfo out,
 extern OutboxAvroRowPlan *outbox_avro_plan_image(const OutboxAvroSchema *schema,
 												 const char *record,
 												 int trailing, TupleDesc desc,
+												 OutboxAvroSpecial special,
 												 StringInfo notes);
 extern void outbox_avro_put_image(const OutboxAvroRowPlan *plan,
 								  const Datum *values, const bool *nulls,

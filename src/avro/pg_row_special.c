@@ -309,10 +309,12 @@ find_record(const AvroNode *node, const char *fullname)
 
 OutboxAvroRowPlan *
 outbox_avro_plan_image(const OutboxAvroSchema *schema, const char *record,
-					   int trailing, TupleDesc desc, StringInfo notes)
+					   int trailing, TupleDesc desc,
+					   OutboxAvroSpecial special, StringInfo notes)
 {
 	static const AvroPath path = {0};
-	RowOp		parent = {.schema = schema,.image = true,.notes = notes};
+	RowOp		parent = {.schema = schema,
+	.image = special != OUTBOX_AVRO_SPECIAL_ERROR,.notes = notes};
 	const AvroNode *root = schema->root;
 	const AvroNode *node = find_record(root, record);
 

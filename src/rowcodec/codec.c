@@ -80,7 +80,8 @@ make_plan(OutboxRowCodec *codec)
 	codec->plan = outbox_avro_plan_image(outbox_avro_parse_or_error(definition,
 																	strlen(definition)),
 										 rowcodec_record_name(capture, "Value"),
-										 trailing, codec->image, &codec->notes);
+										 trailing, codec->image,
+										 capture->special, &codec->notes);
 }
 
 /* Say whose columns do not fit; what does not is in the error itself. */

@@ -149,7 +149,7 @@ plan_record(RowKey *key, const OutboxCapture *capture, TupleDesc desc)
 	key->plan = outbox_avro_plan_image(outbox_avro_parse_or_error(definition,
 																  strlen(definition)),
 									   rowcodec_record_name(capture, "Key"), 0,
-									   desc, NULL);
+									   desc, capture->special, NULL);
 }
 
 RowKey *
