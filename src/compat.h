@@ -161,6 +161,19 @@ typedef void OutboxJsonActionResult;
 #endif
 
 /*
+ * access/genam.h
+ */
+
+/* 18 lets index scans count what they do. */
+#if PG_VERSION_NUM >= 180000
+#define outbox_compat_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define outbox_compat_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/*
  * replication/message.h
  */
 
@@ -171,6 +184,13 @@ typedef void OutboxJsonActionResult;
 #else
 #define outbox_compat_log_message(prefix, data, len) \
 	LogLogicalMessage(prefix, data, len, true)
+#endif
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_log_barrier(prefix) \
+	LogLogicalMessage(prefix, "", 0, false, false)
+#else
+#define outbox_compat_log_barrier(prefix) \
+	LogLogicalMessage(prefix, "", 0, false)
 #endif
 
 #endif							/* OUTBOX_COMPAT_H */

@@ -16,6 +16,7 @@
 #include "emit/emit.h"
 #include "fmgr.h"
 #include "guc.h"
+#include "jobs/jobs.h"
 #include "miscadmin.h"
 #include "relay/http.h"
 #include "relay/relay.h"
@@ -35,6 +36,7 @@ _PG_init(void)
 	outbox_emit_init();
 	outbox_capture_init();
 	outbox_http_init();
+	outbox_jobs_guc_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		outbox_state_init();

@@ -185,13 +185,18 @@ CREATE FUNCTION outbox.grant_capture(role name) RETURNS void
 AS $$
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA outbox TO %I', role);
-	EXECUTE format('GRANT SELECT ON outbox.captures TO %I', role);
+	EXECUTE format('GRANT SELECT ON outbox.captures, outbox.stat_snapshot TO %I', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION
 		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.uncapture(regclass),
 		outbox.capture_schema(regnamespace, text[], text[], jsonb),
-		outbox.uncapture_schema(regnamespace, boolean) TO %I', role);
+		outbox.uncapture_schema(regnamespace, boolean),
+		outbox.snapshot(regclass, text, integer, integer),
+		outbox.set_snapshot(bigint, text),
+		outbox.pause_snapshot(bigint),
+		outbox.resume_snapshot(bigint),
+		outbox.cancel_snapshot(bigint) TO %I', role);
 END
 $$;
 COMMENT ON FUNCTION outbox.grant_capture(name) IS
@@ -202,13 +207,18 @@ CREATE FUNCTION outbox.revoke_capture(role name) RETURNS void
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	EXECUTE format('REVOKE SELECT ON outbox.captures FROM %I', role);
+	EXECUTE format('REVOKE SELECT ON outbox.captures, outbox.stat_snapshot FROM %I', role);
 	EXECUTE format('REVOKE EXECUTE ON FUNCTION
 		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.uncapture(regclass),
 		outbox.capture_schema(regnamespace, text[], text[], jsonb),
-		outbox.uncapture_schema(regnamespace, boolean) FROM %I', role);
+		outbox.uncapture_schema(regnamespace, boolean),
+		outbox.snapshot(regclass, text, integer, integer),
+		outbox.set_snapshot(bigint, text),
+		outbox.pause_snapshot(bigint),
+		outbox.resume_snapshot(bigint),
+		outbox.cancel_snapshot(bigint) FROM %I', role);
 END
 $$;
 COMMENT ON FUNCTION outbox.revoke_capture(name) IS

@@ -145,6 +145,34 @@ CREATE TABLE outbox.parked_event (
 );
 CREATE INDEX parked_event_lane_idx ON outbox.parked_event (lane, id);
 
+-- Snapshots that were asked for; see src/jobs/.  Not dumped: a restored copy is another instance.
+CREATE TABLE outbox.snapshot_job (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	token bigint NOT NULL UNIQUE,	-- what Kafka knows the job by
+	relation regclass NOT NULL,
+	row_filter text,				-- null: all rows
+	chunk_rows integer NOT NULL CHECK (chunk_rows BETWEEN 1 AND 1000000),
+	rate_limit integer CHECK (rate_limit > 0),	-- rows/s, null: none
+	wanted text NOT NULL DEFAULT 'run' CHECK (wanted IN ('run', 'pause', 'cancel')),
+	created_at timestamptz NOT NULL DEFAULT now(),
+	created_by name NOT NULL DEFAULT current_user
+);
+
+-- How far they are, written by the relay alone, a little behind Kafka.
+CREATE TABLE outbox.snapshot_progress (
+	job_id bigint PRIMARY KEY,
+	state text NOT NULL,
+	reason text,
+	"rows" bigint NOT NULL,			-- published
+	superseded bigint NOT NULL,		-- left out for a newer change of the row
+	reread bigint NOT NULL,			-- chunks that had to be read again
+	estimated bigint,				-- rows in all, as the planner knows it
+	rows_per_second double precision,
+	started_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	finished_at timestamptz			-- null: not yet
+);
+
 CREATE TABLE outbox.event_type_def (
 	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name text COLLATE "C" NOT NULL UNIQUE,

@@ -39,6 +39,7 @@ BEGIN
 		discarded_by = current_user,
 		discard_reason = 'parked by another instance'
 	WHERE discarded_at IS NULL;
+	UPDATE outbox.snapshot_job SET wanted = 'cancel' WHERE wanted <> 'cancel';
 	RETURN new_id;
 END
 $$;

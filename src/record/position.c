@@ -29,7 +29,8 @@ outbox_position_write(StringInfo buf, const OutboxPosition *pos)
 	int			start = buf->len;
 
 	outbox_put_u32(buf, OUTBOX_POSITION_MAGIC);
-	outbox_put_u16(buf, OUTBOX_POSITION_VERSION);
+	outbox_put_u16(buf, pos->marks_len == 0 ? OUTBOX_POSITION_PLAIN :
+				   OUTBOX_POSITION_VERSION);
 	appendBinaryStringInfo(buf, (const char *) pos->instance,
 						   sizeof(pos->instance));
 	outbox_put_u64(buf, pos->system_id);
@@ -47,7 +48,25 @@ outbox_position_write(StringInfo buf, const OutboxPosition *pos)
 	outbox_put_u64(buf, pos->restart);
 	outbox_put_u64(buf, pos->parked_lsn);
 	outbox_put_u32(buf, pos->parked_ordinal);
+	if (pos->marks_len > 0)
+		outbox_put_bytes(buf, pos->marks, (int32) pos->marks_len);
 	outbox_put_u32(buf, checksum(buf->data + start, buf->len - start));
+}
+
+/* Version 2 only. */
+static void
+read_marks(OutboxCursor *c, OutboxPosition *pos)
+{
+	int32		len;
+	const char *marks = outbox_get_bytes(c, &len);
+
+	if (marks == NULL || len > OUTBOX_MAX_MARKS)
+	{
+		c->failed = true;
+		return;
+	}
+	memcpy(pos->marks, marks, len);
+	pos->marks_len = (uint32) len;
 }
 
 OutboxPositionParse
@@ -84,6 +103,9 @@ outbox_position_read(const char *data, size_t len, OutboxPosition *pos)
 	pos->restart = outbox_get_u64(&c);
 	pos->parked_lsn = outbox_get_u64(&c);
 	pos->parked_ordinal = outbox_get_u32(&c);
+	pos->marks_len = 0;
+	if (version > OUTBOX_POSITION_PLAIN)
+		read_marks(&c, pos);
 	if (c.failed ||
 		outbox_get_u32(&c) != checksum(data, len - sizeof(uint32)) ||
 		c.failed || outbox_cursor_left(&c) != 0)

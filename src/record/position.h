@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * position.h
- *		The relay's record in its position topic, format version 1.
+ *		The relay's record in its position topic, format versions 1 and 2.
  *
  * One single-partition compacted topic per instance holds three kinds of
  * record, told apart by the Kafka key:
@@ -16,7 +16,9 @@
  * last commit record of any kind <= P; reading starts again at R.
  *
  * Serialised little-endian in the order of the struct, with a leading magic
- * and a trailing CRC-32C over everything before it.
+ * and a trailing CRC-32C over everything before it.  The marks of jobs
+ * (job_mark.h) make it version 2, with their length in front; a record without
+ * any stays version 1.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +28,9 @@
 #include "base/base.h"
 
 #define OUTBOX_POSITION_MAGIC		0x5058424FU /* "OBXP" */
-#define OUTBOX_POSITION_VERSION		1
+#define OUTBOX_POSITION_VERSION		2
+#define OUTBOX_POSITION_PLAIN		1	/* version of one without marks */
+#define OUTBOX_MAX_MARKS			16384	/* bytes of marks in one record */
 #define OUTBOX_IDENTITY_SIZE		16
 
 #define OUTBOX_POSITION_KEY			"position"
@@ -54,6 +58,8 @@ typedef struct OutboxPosition
 	OutboxLsn	restart;		/* R */
 	OutboxLsn	parked_lsn;		/* highest parked dead letter: commit end */
 	uint32		parked_ordinal;
+	uint32		marks_len;
+	char		marks[OUTBOX_MAX_MARKS];	/* how far jobs are, see job_mark.h */
 } OutboxPosition;
 
 typedef enum OutboxPositionParse

@@ -119,6 +119,24 @@ name_culprit(OutboxRelay *relay, uint32 number, OutboxResult *result)
 				 route->event_type);
 }
 
+/*
+ * Rows of a snapshot are in the refused batch, and may be the reason: without
+ * them the events of others go on.
+ */
+static void
+note_refused_job(OutboxRelay *relay, OutboxBatch *batch,
+				 const OutboxResult *why)
+{
+	OutboxRelayEntry *entry = relay->entry;
+
+	if (batch == NULL || batch->job == 0)
+		return;
+	SpinLockAcquire(&entry->mutex);
+	entry->refused_job = batch->job;
+	entry->refused_job_why = *why;
+	SpinLockRelease(&entry->mutex);
+}
+
 static void
 take_failure(OutboxRelay *relay, OutboxCursor *body)
 {
@@ -142,6 +160,8 @@ take_failure(OutboxRelay *relay, OutboxCursor *body)
 	else
 		strlcpy(result.message, text, sizeof(result.message));
 
+	if (result.class == OUTBOX_REFUSED)
+		note_refused_job(relay, find_batch(relay, number), &result);
 	if (outbox_parking_concerns(&result, topic))
 		outbox_parking_condemn(relay, find_batch(relay, number), event, topic,
 							   &result);

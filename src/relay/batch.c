@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "guc.h"
+#include "jobs/jobs.h"
 #include "relay/child.h"
 #include "relay/relay.h"
 #include "utils/memutils.h"
@@ -233,6 +234,7 @@ outbox_batch_recorded(OutboxRelay *relay, const OutboxPosition *pos)
 	XLogRecPtr	restart = pos->restart;
 
 	relay->recorded = pos->scanned;
+	outbox_jobs_recorded(pos);
 	SpinLockAcquire(&relay->entry->mutex);
 	relay->entry->recorded = pos->scanned;
 	relay->entry->restart = pos->restart;

@@ -24,6 +24,7 @@
 #include "catalog/instance.h"
 #include "compat.h"
 #include "guc.h"
+#include "jobs/jobs.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
@@ -235,6 +236,7 @@ obey(OutboxRelay *relay)
 	{
 		pg_uuid_t	before = relay->instance.id;
 
+		outbox_jobs_reload();
 		load_instance(relay);
 		if (memcmp(&before, &relay->instance.id, sizeof(before)) != 0)
 			proc_exit(0);		/* dropped and created again */

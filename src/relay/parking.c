@@ -236,6 +236,17 @@ find_lane(OutboxLane *lane, const OutboxRouteEntry *route,
 		outbox_lane_of(lane, msg, route->topic, strlen(route->topic));
 }
 
+bool
+outbox_parking_holds(const OutboxRouteEntry *route, const OutboxWalMessage *msg)
+{
+	OutboxLane	lane;
+
+	if (lanes == NULL && !too_many_lanes)
+		return false;
+	find_lane(&lane, route, msg);
+	return find_holder(&lane) != 0;
+}
+
 void
 outbox_parking_refuse(OutboxRelay *relay, const OutboxTxn *txn,
 					  const OutboxRouteEntry *route,

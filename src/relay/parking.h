@@ -25,6 +25,10 @@ extern void outbox_parking_refuse(OutboxRelay *relay, const OutboxTxn *txn,
 								  const OutboxResult *why);
 extern void outbox_parking_settle(OutboxRelay *relay);
 
+/* Whether a dead letter holds the lane of this message. */
+extern bool outbox_parking_holds(const OutboxRouteEntry *route,
+								 const OutboxWalMessage *msg);
+
 /*
  * The child's FAILED: whether it is about an event, and what to do.  event is
  * its number in the batch, 0 = not known; batch may be NULL.

@@ -23,10 +23,12 @@
 #include "access/xlog.h"
 #include "base/clock.h"
 #include "guc.h"
+#include "jobs/jobs.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "relay/child.h"
 #include "relay/parking.h"
+#include "rowcodec/tail.h"
 #include "utils/memutils.h"
 
 #define DATA_FRAME_SIZE		(128 * 1024)	/* bytes; a frame is closed here */
@@ -36,6 +38,8 @@
 #define MAX_AGE				5000	/* ms a Kafka transaction is filled */
 #define AGE_CHECK			256 /* events between looks at the clock */
 #define WIRE_PREFIX_SIZE	5	/* Confluent wire format: 0, schema id */
+#define UNIX_EPOCH_US \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 #define SINGLE_EVENTS		5000	/* in a Kafka transaction, one by one: more
 									 * might not be done before its timeout */
 
@@ -353,6 +357,71 @@ send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
 	count_event(relay, place.topic, msg);
 }
 
+bool
+outbox_publish_prepare(OutboxRelay *relay, OutboxRouteEntry *route,
+					   const OutboxWalMessage *msg, OutboxResult *why)
+{
+	WireIds		ids;
+
+	return find_wire_ids(relay, route, msg, &ids, why);
+}
+
+/* The end of a row's payload: it is as of that time and place. */
+static void
+complete_row(StringInfo out, const OutboxRouteEntry *route,
+			 OutboxWalMessage *msg, TimestampTz at, XLogRecPtr lsn)
+{
+	OutboxChangeTail tail = {
+		.commit_time_us = at + UNIX_EPOCH_US,
+		.lsn = lsn,
+		.commit_lsn = lsn
+	};
+
+	resetStringInfo(out);
+	appendBinaryStringInfo(out, msg->payload, msg->payload_len);
+	outbox_change_tail(out, route->envelope,
+					   route->framed ? OUTBOX_FORMAT_AVRO : OUTBOX_FORMAT_JSON,
+					   &tail);
+	msg->payload = out->data;
+	msg->payload_len = out->len;
+}
+
+/*
+ * A row has no place in the stream: it is never parked, so its route's
+ * on_error does not count.
+ */
+void
+outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
+				   OutboxWalMessage *msg, TimestampTz at, XLogRecPtr lsn)
+{
+	static StringInfoData payload;
+	OutboxPlace place = {lsn, 0};
+	OutboxResult why;
+	WireIds		ids = {0};
+
+	if (!find_wire_ids(relay, route, msg, &ids, &why))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("schema %u has lost its id", msg->schema_id)));
+	if ((msg->flags & OUTBOX_MSG_TAIL) != 0 && msg->payload != NULL)
+	{
+		if (payload.data == NULL)
+		{
+			MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+			initStringInfo(&payload);
+			MemoryContextSwitchTo(old);
+		}
+		complete_row(&payload, route, msg, at, lsn);
+	}
+	place.topic = find_topic(route, msg);
+	append_event(relay, route->framed, place.topic, &ids, msg, unix_ms(at));
+	outbox_batch_note(relay->open, &place, relay->single);
+	count_event(relay, place.topic, msg);
+	while (outbox_child_pending() > MAX_PENDING)
+		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+}
+
 static void
 publish_message(OutboxSink *sink, const OutboxTxn *txn,
 				const char *data, Size len, XLogRecPtr lsn)
@@ -376,6 +445,7 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X names route %u, which is not in outbox.route",
 							LSN_FORMAT_ARGS(lsn), msg.route_id);
+	outbox_jobs_note(route, &msg, txn->xid);
 	if (unlikely(msg.flags & OUTBOX_MSG_TAIL))
 		outbox_change_complete(relay, txn, route, lsn, &msg);
 	if (relay->pushed < relay->skip)

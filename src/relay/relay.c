@@ -33,6 +33,7 @@
 #include "base/clock.h"
 #include "catalog/instance.h"
 #include "guc.h"
+#include "jobs/jobs.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -176,16 +177,18 @@ open_for_long(OutboxRelay *relay)
 /*
  * How long to sleep when caught up with what was committed up to the hint.
  * While outbox-kafka could not begin another batch, word from it is what
- * matters next, not a commit.
+ * matters next, not a commit.  jobs: ms until those want to go on, or -1.
  */
 static int
-time_to_sleep(OutboxRelay *relay, bool paused, uint64 hint)
+time_to_sleep(OutboxRelay *relay, bool paused, uint64 hint, int jobs)
 {
+	int			longest = jobs >= 0 ? Min(jobs, IDLE_POLL) : IDLE_POLL;
+
 	if (paused || !outbox_batch_can_begin(relay))
-		return IDLE_POLL;
+		return longest;
 	outbox_state_want_commit(relay->entry);
 	return pg_atomic_read_u64(&relay->entry->commit_hint) == hint ?
-		IDLE_POLL : 0;
+		longest : 0;
 }
 
 static void
@@ -198,6 +201,7 @@ stream(OutboxRelay *relay)
 	for (;;)
 	{
 		bool		paused = relay->instance.paused;
+		int			jobs = -1;
 		uint64		hint = pg_atomic_read_u64(&relay->entry->commit_hint);
 
 		more = false;
@@ -207,6 +211,8 @@ stream(OutboxRelay *relay)
 			more = source->step(source, &relay->sink, STEP_RECORDS);
 		}
 		source->progress(source, &progress);
+		if (!paused)
+			jobs = outbox_jobs_step(relay, &progress);
 		if (relay->open->events > 0 &&
 			(more ? open_for_long(relay) && outbox_batch_can_close(relay) :
 			 outbox_batch_can_begin(relay)))
@@ -221,7 +227,8 @@ stream(OutboxRelay *relay)
 			outbox_state_set(relay->entry, paused ? OUTBOX_STATE_PAUSED :
 							 OUTBOX_STATE_STREAMING, NULL);
 
-		outbox_relay_wait(relay, more ? 0 : time_to_sleep(relay, paused, hint));
+		outbox_relay_wait(relay, more ? 0 :
+						  time_to_sleep(relay, paused, hint, jobs));
 	}
 }
 
@@ -244,6 +251,7 @@ run(OutboxRelay *relay)
 	outbox_publish_init(relay);
 	outbox_takeover(relay);
 	outbox_parking_init(relay);
+	outbox_jobs_init(relay);
 
 	relay->last_floor_ms = outbox_monotonic_ms();
 	relay->source = outbox_scanner_open(relay->position.restart,

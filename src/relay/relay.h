@@ -53,6 +53,7 @@ typedef struct OutboxBatch
 	uint32		nplaces;
 	uint32		places_size;
 	bool		parkable;		/* one of its routes has dead letters */
+	uint64		job;			/* some rows are this job's (token), 0 = none */
 	int			ntopics;		/* lengths of the next two */
 	uint32	   *topic_events;	/* by topic index */
 	uint64	   *topic_bytes;
@@ -183,6 +184,8 @@ extern void outbox_batch_note(OutboxBatch *batch, const OutboxPlace *place,
 extern void outbox_batch_committed(OutboxRelay *relay, uint32 number,
 								   uint32 events);
 
+typedef struct OutboxRouteEntry OutboxRouteEntry;
+
 /* publish.c: the sink that the source pushes into */
 extern void outbox_publish_init(OutboxRelay *relay);
 extern void outbox_publish_flush(OutboxRelay *relay);
@@ -190,6 +193,19 @@ extern void outbox_publish_end_limit(OutboxRelay *relay);
 extern void outbox_publish_note_forged(OutboxRelay *relay, uint64 n,
 									   XLogRecPtr before);
 extern FullTransactionId outbox_publish_full_xid(TransactionId xid);
+
+/*
+ * Rows of a job, between two transactions.  First find their schema ids, which
+ * may wait, send what is in the open batch, and return false as
+ * outbox_schemas_wire_id() does; then append each of them to the open batch,
+ * which stays open.
+ */
+extern bool outbox_publish_prepare(OutboxRelay *relay, OutboxRouteEntry *route,
+								   const OutboxWalMessage *msg,
+								   OutboxResult *why);
+extern void outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
+							   OutboxWalMessage *msg, TimestampTz at,
+							   XLogRecPtr lsn);
 
 /* routes.c */
 extern bool outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
@@ -204,7 +220,7 @@ typedef struct OutboxCollection
 	struct OutboxCollection *next;
 } OutboxCollection;
 
-typedef struct OutboxRouteEntry
+struct OutboxRouteEntry
 {
 	uint32		id;				/* hash key */
 	bool		framed;			/* Confluent wire format around the payload */
@@ -218,7 +234,7 @@ typedef struct OutboxRouteEntry
 	OutboxCollection *collection;	/* NULL = no transaction metadata */
 	const char *key_subject;	/* NULL = keys are no Avro records */
 	const char *transaction_topic;	/* NULL = none */
-} OutboxRouteEntry;
+};
 
 /* NULL when there is no such route. */
 extern OutboxRouteEntry *outbox_routes_find(uint32 route_id);

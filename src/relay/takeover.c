@@ -303,6 +303,8 @@ take_place(OutboxPosition *pos, const OutboxPosition *start)
 	pos->restart = start->restart;
 	pos->parked_lsn = start->parked_lsn;
 	pos->parked_ordinal = start->parked_ordinal;
+	pos->marks_len = start->marks_len;
+	memcpy(pos->marks, start->marks, start->marks_len);
 }
 
 /* Step 6. */

@@ -106,6 +106,10 @@ typedef struct OutboxRelayEntry
 								 * its commit, 0 = none */
 	uint32		condemned_ordinal;
 	OutboxResult condemned_why;
+	uint64		refused_job;	/* rows of this snapshot (token) were refused: the
+								 * next process does not send them at once,
+								 * 0 = none */
+	OutboxResult refused_job_why;
 	XLogRecPtr	published;		/* every commit <= this is in Kafka */
 	XLogRecPtr	recorded;		/* P of the last committed position record */
 	XLogRecPtr	restart;		/* R of the same */

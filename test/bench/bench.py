@@ -11,7 +11,8 @@ from cluster import Cluster
 from report import Table
 
 PARTS = {"drain": parts.drain, "latency": parts.latency, "cost": parts.cost,
-         "capture": capture.capture, "idle": parts.idle, "memory": parts.memory}
+         "capture": capture.capture, "idle": parts.idle, "memory": parts.memory,
+         "snapshot": parts.snapshot}
 
 
 def options():

@@ -264,3 +264,47 @@ def memory(cluster, opt, table):
     time.sleep(10)
     each = [system.private_mb(p) for p in cluster.processes()]
     table.add("private memory, 10 s after it", sum(each), "MB", each, most=40)
+
+
+# ------------------------------------------------------------------- snapshot
+
+def snapshot_run(cluster, n):
+    """Rows per second of a snapshot, from its start to its last commit."""
+    topic = "bench.rows"
+    start = cluster.end_offset(topic)
+    job = cluster.query("SELECT outbox.snapshot('rows')")
+    began = time.monotonic()
+    while cluster.query("SELECT state FROM outbox.stat_snapshot WHERE job = %s", job) != "done":
+        time.sleep(0.02)
+    took = time.monotonic() - began
+    seen = cluster.count(topic, start)
+    if seen != n:
+        raise SystemExit(f"bench: {seen} of {n} rows seen")
+    return n / took
+
+
+def snapshot(cluster, opt, table):
+    """A table of rows of 100 bytes, against a producer of the same bytes."""
+    n = opt.events
+    cluster.query("DROP TABLE IF EXISTS rows")
+    cluster.query("CREATE TABLE rows (id bigint PRIMARY KEY, customer text NOT NULL, cents int NOT NULL, note text NOT NULL)")
+    cluster.query("INSERT INTO rows SELECT i, 'customer-' || i % 1000, i % 5000, repeat(md5(i::text), 2) "
+                  "FROM generate_series(1, %s) i", n)
+    cluster.query("VACUUM ANALYZE rows")
+    cluster.query("SELECT outbox.capture('rows', topic => 'bench.rows', envelope => 'flat', partitions => 1)")
+    cluster.wait_published()
+    snapshot_run(cluster, n)
+    size = cluster.query("SELECT (bytes / events)::int FROM outbox.stat_topic WHERE topic = 'bench.rows'")
+    ours, plain, ratios = [], [], []
+    watch = system.MemoryWatch(cluster.processes())
+    with watch:
+        for _ in range(opt.runs):
+            ours.append(snapshot_run(cluster, n))
+            out = cluster.program(f"{cluster.programs}/plain_producer", cluster.bootstrap,
+                                  "bench.plain", n, size, BATCH)
+            plain.append(float(out.split()[0]))
+            ratios.append(ours[-1] / plain[-1])
+            say(f"snapshot {ours[-1]:,.0f} rows/s of {size} bytes, plain producer {plain[-1]:,.0f}")
+    table.add(f"snapshot, rows of {size} bytes", median(ours), "rows/s", ours)
+    table.add("snapshot against a plain producer", median(ratios), "x", ratios, least=0.5)
+    table.add("private memory, relay and outbox-kafka, during it", watch.peak, "MB", watch.peaks, most=160)

@@ -107,7 +107,7 @@ foreach my $damage ([ 'cut off', substr($bytes, 0, -1) ],
 }
 refuses('position_unreadable', qr/damaged/, 'damaged');
 mended(%good);
-write_position($position, %good = read_position($position), version => 2);
+write_position($position, %good = read_position($position), version => 3);
 refuses('position_unreadable', qr/later version/, 'of a later version');
 mended(%good);
 

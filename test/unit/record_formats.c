@@ -15,6 +15,7 @@
 #include "base/cursor.h"
 #include "base/siphash.h"
 #include "record/frame.h"
+#include "record/job_mark.h"
 #include "record/position.h"
 #include "record/wal_message.h"
 
@@ -295,9 +296,54 @@ test_position(void)
 		parsed += outbox_position_read(buf.data, len, &back) ==
 			OUTBOX_POSITION_OK;
 	ok(parsed == 0, "a damaged or short record is refused");
-	buf.data[4] = 2;
+	buf.data[4] = OUTBOX_POSITION_VERSION + 1;
 	ok(outbox_position_read(buf.data, buf.len, &back) ==
 	   OUTBOX_POSITION_TOO_NEW, "a later version is told from damage");
+	pfree(buf.data);
+}
+
+static void
+test_marks(void)
+{
+	static OutboxPosition pos,
+				back;
+	OutboxJobMark one = {.token = 1,.rows = 2,.cursor = "here",.cursor_len = 4};
+	OutboxJobMark two = {.token = 3,.done = true,.rows = 4};
+	OutboxJobMark mark;
+	StringInfoData buf;
+	OutboxCursor c;
+	int			parsed = 0;
+
+	initStringInfo(&buf);
+	outbox_job_mark_put(&buf, &one);
+	outbox_job_mark_put(&buf, &two);
+	ok(same_hex(&buf,
+				"0100000000000000" "00" "0200000000000000" "0400000068657265"
+				"0300000000000000" "01" "0400000000000000" "ffffffff"),
+	   "marks of jobs, byte for byte");
+	memcpy(pos.marks, buf.data, buf.len);
+	pos.marks_len = buf.len;
+
+	resetStringInfo(&buf);
+	outbox_position_write(&buf, &pos);
+	ok(buf.data[4] == 2 && buf.data[5] == 0,
+	   "a position record with marks has version 2");
+	ok(outbox_position_read(buf.data, buf.len, &back) == OUTBOX_POSITION_OK &&
+	   back.marks_len == pos.marks_len, "it reads back");
+	outbox_cursor_init(&c, back.marks, back.marks_len);
+	ok(outbox_job_mark_next(&c, &mark) && mark.token == 1 && !mark.done &&
+	   mark.rows == 2 && mark.cursor_len == 4 &&
+	   memcmp(mark.cursor, "here", 4) == 0, "the first mark");
+	ok(outbox_job_mark_next(&c, &mark) && mark.token == 3 && mark.done &&
+	   mark.rows == 4 && mark.cursor == NULL &&
+	   !outbox_job_mark_next(&c, &mark), "the second one, and the end");
+	for (int len = 0; len < buf.len; len++)
+		parsed += outbox_position_read(buf.data, len, &back) ==
+			OUTBOX_POSITION_OK;
+	ok(parsed == 0, "a short record is refused");
+	outbox_cursor_init(&c, pos.marks, pos.marks_len - 1);
+	ok(outbox_job_mark_next(&c, &mark) && !outbox_job_mark_next(&c, &mark),
+	   "a short mark is none");
 	pfree(buf.data);
 }
 
@@ -337,6 +383,7 @@ main(int argc, char **argv)
 	test_mac();
 	test_hostile_messages();
 	test_position();
+	test_marks();
 	test_frames();
 	return done();
 }
