@@ -39,6 +39,14 @@ extern void outbox_avro_encode_jsonb(const OutboxAvroJsonPlan *plan,
 									 Jsonb *value, StringInfo out);
 
 /*
+ * JSON text to jsonb, by the fast way where the text is plain, else by
+ * jsonb_in(); errors are jsonb_in()'s.  The first is the fast way alone: NULL
+ * where the text is not plain.
+ */
+extern Jsonb *outbox_avro_plain_json(const char *text, int len);
+extern Jsonb *outbox_avro_json_text(const text *json);
+
+/*
  * A compiled plan for tuples of one row type under one schema: fields by name
  * (after mapping to Avro names), missing columns by default, column without a
  * field = error at plan time.  Rebuild when the row type changes.

@@ -81,12 +81,11 @@ outbox_emit_jsonb(PG_FUNCTION_ARGS)
 Datum
 outbox_emit_text(PG_FUNCTION_ARGS)
 {
-	char	   *json;
+	Jsonb	   *json;
 
 	check_not_null(fcinfo);
-	json = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	return emit_arguments(fcinfo, OUTBOX_PAYLOAD_JSONB,
-						  DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+	json = outbox_avro_json_text(PG_GETARG_TEXT_PP(1));
+	return emit_arguments(fcinfo, OUTBOX_PAYLOAD_JSONB, JsonbPGetDatum(json));
 }
 
 /* emit(text, record, ...) */

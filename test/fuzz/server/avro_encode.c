@@ -10,8 +10,9 @@
  * bounds the address sanitizer watches (on 15, whose kinds of contexts can be
  * added to; later ones use the common kind, which hides most of them).
  *
- * Input: a schema, a zero byte, JSON.  Checked beyond "does not crash": what was
- * encoded validates and decodes.
+ * Input: a schema, a zero byte, JSON.  Checked beyond "does not crash": the
+ * fast way from JSON text to jsonb makes what jsonb_in() makes, and takes no
+ * text that jsonb_in() refuses; what was encoded validates and decodes.
  *
  *-------------------------------------------------------------------------
  */
@@ -179,6 +180,25 @@ copy_text(const uint8 *data, size_t len)
 	return s;
 }
 
+/* Whether the fast way took the text of which jsonb_in() has not said yet. */
+static bool awaits_jsonb_in;
+
+static Jsonb *
+parse_json(const uint8 *json, size_t len)
+{
+	Jsonb	   *fast = outbox_avro_plain_json((const char *) json, (int) len);
+	Jsonb	   *value;
+
+	awaits_jsonb_in = fast != NULL;
+	value = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+											   CStringGetDatum(copy_text(json, len))));
+	awaits_jsonb_in = false;
+	if (fast != NULL && (VARSIZE(fast) != VARSIZE(value) ||
+						 memcmp(fast, value, VARSIZE(value)) != 0))
+		die("jsonb made the fast way is another");
+	return value;
+}
+
 static void
 encode(const uint8 *schema_text, size_t schema_len, const uint8 *json,
 	   size_t json_len)
@@ -190,13 +210,13 @@ encode(const uint8 *schema_text, size_t schema_len, const uint8 *json,
 	StringInfoData text;
 	Jsonb	   *value;
 
+	if (!pg_verifymbstr((const char *) json, (int) json_len, true))
+		return;
+	value = parse_json(json, json_len);
 	schema = outbox_avro_parse(copy_text(schema_text, schema_len), schema_len,
 							   &error);
-	if (schema == NULL ||
-		!pg_verifymbstr((const char *) json, (int) json_len, true))
+	if (schema == NULL)
 		return;
-	value = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-											   CStringGetDatum(copy_text(json, json_len))));
 	plan = outbox_avro_plan_jsonb(schema);
 	initStringInfo(&out);
 	outbox_avro_encode_jsonb(plan, value, &out);
@@ -229,6 +249,8 @@ one(const uint8 *data, size_t size)
 		PG_CATCH();
 		{
 			/* values that do not fit are errors; nothing else is held */
+			if (awaits_jsonb_in)
+				die("the fast way took a text that jsonb_in() refuses");
 			MemoryContextSwitchTo(work);
 			FlushErrorState();
 		}
