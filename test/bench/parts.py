@@ -2,11 +2,10 @@
 taken within one run, between measurements that follow each other."""
 import json
 import os
-import re
 import time
 
 import system
-from report import median
+from report import Spread, median
 
 SIZE = 200                      # bytes of Avro payload in a drained event
 BATCH = 100_000                 # events per Kafka transaction, outbox.batch_events
@@ -148,13 +147,19 @@ def latency(cluster, opt, table):
 
 # ----------------------------------------------------------------------- cost
 
-SCRIPTS = {
-    "avro": "SELECT outbox.emit('bench.order', :payload::jsonb, key => :key);",
-    "json": "SELECT outbox.emit('bench.json', :payload::jsonb, key => :key);",
-    "row": "SELECT outbox.emit('bench.row', ROW(:order_no, :customer, :article, :pieces, :cents, :remark)"
-           "::bench_order, key => :key);",
-    "bare": "SELECT pg_logical_emit_message(true, 'bench', :filler);",
+CLIENTS = 4
+SLICE = 250                     # ms in which the connections run one statement
+
+# What is emitted: event type, statement, parameters.  $1 of "json text" has no
+# type of its own and becomes text, as from most drivers.
+FORMS = {
+    "row": ("bench.row", "SELECT outbox.emit('bench.row', ROW($1, $2, $3, $4, $5, $6)::bench_order, key => $7)"),
+    "avro from json text": ("bench.order", "SELECT outbox.emit('bench.order', $1, key => $2)"),
+    "avro from jsonb": ("bench.order", "SELECT outbox.emit('bench.order', $1::jsonb, key => $2)"),
+    "json from json text": ("bench.json", "SELECT outbox.emit('bench.json', $1, key => $2)"),
+    "json from jsonb": ("bench.json", "SELECT outbox.emit('bench.json', $1::jsonb, key => $2)"),
 }
+BARE = "SELECT pg_logical_emit_message(true, 'bench', $1)"
 
 
 def wal_bytes(cluster, statement, *args):
@@ -181,41 +186,38 @@ def filler(cluster, kind):
     return "x" * (100 + event - bare)
 
 
-def pgbench(cluster, script, sync, seconds, contents):
-    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"outbox-bench-{os.getpid()}.sql")
+def alternate(cluster, sync, pairs, *statements):
+    """Two statements in turn, each (text, parameters).  A list of pairs' numbers:
+    TPS of both, CPU of both (microseconds of the backend for a transaction)."""
+    lines = []
+    for i, (text, parameters) in enumerate(statements):
+        lines += [f"s{i}", text, len(parameters), *parameters]
+    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"outbox-bench-{os.getpid()}.in")
     with open(path, "w") as f:
-        f.write(script + "\n")
+        f.write("".join(f"{line}\n" for line in lines))
     try:
-        out = cluster.program(f"{cluster.server}/pgbench", "-n", "-M", "prepared", "-c", 4, "-j", 2,
-                              "-T", seconds, "-f", path, "-D", "key=4711",
-                              "-D", f"payload={order_payload()}", "-D", f"filler={contents}",
-                              *(word for k, v in ORDER.items() for word in ("-D", f"{k}={v}")), "bench",
+        out = cluster.program(f"{cluster.programs}/alternate", cluster.conninfo, CLIENTS, SLICE, pairs, path,
                               env={"PGOPTIONS": f"-c synchronous_commit={sync}"})
     finally:
         os.unlink(path)
-    return float(re.search(r"tps = ([\d.]+)", out).group(1))
+    return [[float(word) for word in line.split()] for line in out.splitlines()]
 
 
 def cost(cluster, opt, table):
     cluster.wait_published()
     cluster.pause()
-    seconds = max(opt.seconds // 4, 2)
-    for kind, name in (("bench.row", "row"), ("bench.order", "avro"), ("bench.json", "json")):
+    pairs = max(int(opt.seconds * 1000 / (2 * SLICE)), 5)
+    for name, (kind, statement) in FORMS.items():
         contents = filler(cluster, kind)
+        payload = ORDER.values() if kind == "bench.row" else [order_payload()]
         for sync in ("on", "off"):
-            ratios, rates = [], {name: [], "bare": []}
-            for _ in range(max(opt.runs, 3)):
-                # a b b a: a drift of the machine falls on both
-                found = {name: 0.0, "bare": 0.0}
-                for script in (name, "bare", "bare", name):
-                    found[script] += pgbench(cluster, SCRIPTS[script], sync, seconds, contents) / 2
-                for script, tps in found.items():
-                    rates[script].append(tps)
-                ratios.append(found[name] / found["bare"])
-            say(f"{name}, synchronous_commit={sync}, {len(contents)} bytes: emit {median(rates[name]):,.0f} tps, "
-                f"bare message {median(rates['bare']):,.0f} tps")
+            found = alternate(cluster, sync, pairs, (statement, [*payload, "4711"]), (BARE, [contents]))
+            tps = [f[0] / f[1] for f in found]
+            a, b, cpu_a, cpu_b = (median(column) for column in zip(*found))
+            say(f"{name}, synchronous_commit={sync}, {len(contents)} bytes: emit {a:,.0f} tps, {cpu_a:.1f} µs CPU, "
+                f"bare message {b:,.0f} tps, {cpu_b:.1f} µs CPU")
             table.add(f"TPS with emit ({name}) / bare message, synchronous_commit={sync}",
-                      median(ratios), "×", ratios, least=0.95)
+                      median(tps), "×", Spread(tps), least=0.95)
     cluster.resume()
     cluster.wait_published()
 

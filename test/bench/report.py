@@ -4,6 +4,22 @@ import os
 import statistics
 
 
+class Spread:
+    """Many runs, shown by what half of them are between, and how well their
+    median is known (95 %, by rank: no assumption about their distribution)."""
+
+    def __init__(self, values):
+        self.values = sorted(values)
+
+    def __str__(self):
+        n = len(self.values)
+        off = 0.98 * n ** 0.5
+        sure = self.values[max(int(n / 2 - off), 0)], self.values[min(int(n / 2 + off), n - 1)]
+        half = self.values[n // 4], self.values[(3 * n) // 4]
+        return "{} pairs, median in {} to {}, half of them in {} to {}".format(
+            n, *(f"{v:.3f}" for v in sure + half))
+
+
 class Table:
     def __init__(self):
         self.rows = []          # what, result, target, met (None: no target), runs
@@ -14,7 +30,7 @@ class Table:
             (least is None or value >= least) and (most is None or value <= most))
         target = f"≥ {least:g} {unit}" if least is not None else f"≤ {most:g} {unit}" if most is not None else ""
         self.rows.append((what, f"{number(value)} {unit}".strip(), target.strip(), met,
-                          ", ".join(number(r) for r in runs)))
+                          str(runs) if isinstance(runs, Spread) else ", ".join(number(r) for r in runs)))
 
     def show(self):
         width = max(len(r[0]) for r in self.rows)
