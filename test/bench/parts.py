@@ -290,10 +290,11 @@ def snapshot(cluster, opt, table):
     n = opt.events
     cluster.query("DROP TABLE IF EXISTS rows")
     cluster.query("CREATE TABLE rows (id bigint PRIMARY KEY, customer text NOT NULL, cents int NOT NULL, note text NOT NULL)")
-    cluster.query("INSERT INTO rows SELECT i, 'customer-' || i % 1000, i % 5000, repeat(md5(i::text), 2) "
+    cluster.query("INSERT INTO rows SELECT i, 'customer-' || i %% 1000, i %% 5000, repeat(md5(i::text), 2) "
                   "FROM generate_series(1, %s) i", n)
     cluster.query("VACUUM ANALYZE rows")
     cluster.query("SELECT outbox.capture('rows', topic => 'bench.rows', envelope => 'flat', partitions => 1)")
+    cluster.query("UPDATE rows SET cents = 0 WHERE id = 1")     # now the topic is there
     cluster.wait_published()
     snapshot_run(cluster, n)
     size = cluster.query("SELECT (bytes / events)::int FROM outbox.stat_topic WHERE topic = 'bench.rows'")
