@@ -145,6 +145,8 @@ def plain(c, found):
     """Comparable tuples, in order."""
     rows, result = {}, []
     for e in found:
+        if e.op is None and e.key is None:
+            continue            # a tombstone of a table without a key: Debezium only
         after = without_generated(with_toast(e, rows))
         before = without_generated(known_before(c, e))
         if e.op == "t":
@@ -163,11 +165,6 @@ def differences(c, ours, theirs):
     a, b = plain(c, ours), plain(c, theirs)
     if a == b:
         return []
-    if c.table.name == "touchy" and c.mode == "trigger":
-        # its trigger's updates follow each row here, and all rows of the statement in WAL
-        a, b = sorted(a, key=lambda x: str((x[4], x[1]))), sorted(b, key=lambda x: str((x[4], x[1])))
-        if a == b:
-            return []
     n = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
     found = [f"{len(a)} events here, {len(b)} of Debezium; the first that differs is number {n + 1}"]
     for who, some in (("outbox", a), ("Debezium", b)):

@@ -25,7 +25,10 @@ class Decoder(consume.Decoder):
 
     def value(self, raw):
         if raw is not None and raw[:1] != b"\0":
-            return None, json.loads(raw, parse_float=decimal.Decimal)
+            try:
+                return None, json.loads(raw, parse_float=decimal.Decimal)
+            except ValueError as e:
+                raise ValueError(f"{e}: {len(raw)} bytes, {raw[:100]} ... {raw[-200:]}") from e
         return super().value(raw)
 
     def key(self, raw):
