@@ -151,18 +151,25 @@ throw_changed(Relation rel)
 static void
 check_gate(const OutboxCapture *capture, Relation rel)
 {
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
+												  "outbox schema check",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
 	Relation	root = rel;
 	char	   *stored = outbox_catalog_schema(capture->schema_id);
 
-	if (stored == NULL)
-		return;					/* for the codec to say */
 	if (RelationGetRelid(rel) != capture->relation)
 		root = table_open(capture->relation, AccessShareLock);
-	if (strcmp(outbox_rowcodec_value_schema(capture, root, stored, NULL),
+
+	/* a schema that is missing is for the codec to say */
+	if (stored != NULL &&
+		strcmp(outbox_rowcodec_value_schema(capture, root, stored, NULL),
 			   stored) != 0)
 		throw_changed(root);
 	if (root != rel)
 		table_close(root, NoLock);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
 }
 
 static OutboxRowCodec *
