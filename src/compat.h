@@ -70,6 +70,13 @@
 #endif
 
 /*
+ * catalog/pg_attribute.h
+ */
+
+/* 18 has generated columns that no tuple holds. */
+#define outbox_compat_is_virtual(attribute) ((attribute)->attgenerated == 'v')
+
+/*
  * replication/slot.h
  */
 

@@ -101,6 +101,22 @@ check_node(Node *node, void *context)
 	return expression_tree_walker(node, check_node, context);
 }
 
+/* The tuple must hold what is looked at. */
+static void
+check_columns(Node *expr, Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Bitmapset  *attrs = NULL;
+
+	pull_varattnos(expr, 1, &attrs);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (outbox_compat_is_virtual(TupleDescAttr(desc, i)) &&
+			bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, attrs))
+			refuse("it refers to a virtual generated column");
+	}
+}
+
 /* The text as an expression over the table's row, types and all. */
 static Node *
 transform(const char *text, Relation rel)
@@ -127,6 +143,7 @@ transform(const char *text, Relation rel)
 	if (pstate->p_hasSubLinks || pstate->p_hasAggs)
 		refuse("it has a subquery or an aggregate");
 	free_parsestate(pstate);
+	check_columns(expr, rel);
 	return expr;
 }
 

@@ -6,7 +6,8 @@
  * Columns keep their numbers: what is not captured is marked as dropped in the
  * copy of the descriptor, and a masked column is text there, which may be null.
  * Schemas and plans are made from that copy, so nothing behind it can see a
- * value that must not leave the server.  Owns no state.
+ * value that must not leave the server.  Virtual generated columns are left out:
+ * tuples do not hold them.  Owns no state.
  *
  *-------------------------------------------------------------------------
  */
@@ -105,8 +106,9 @@ rowcodec_image_desc(const OutboxCapture *capture, Relation rel)
 
 		if (att->attisdropped)
 			continue;
-		if (capture->columns != NIL &&
-			!is_named(capture->columns, NameStr(att->attname)))
+		if (outbox_compat_is_virtual(att) ||
+			(capture->columns != NIL &&
+			 !is_named(capture->columns, NameStr(att->attname))))
 			att->attisdropped = true;
 		else if (rowcodec_masked(capture, NameStr(att->attname)))
 			make_text(att);
