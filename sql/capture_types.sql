@@ -43,6 +43,16 @@ SELECT outbox.alter_capture('every', format => 'json');
 SELECT jsonb_pretty(value->'after') AS row FROM every, outbox.capture_preview('every', every) WHERE id = 1;
 DROP TABLE every;
 
+-- names of objects do not depend on search_path
+CREATE TABLE named (id int PRIMARY KEY, c regclass, p regprocedure);
+SELECT outbox.capture('named') IS NOT NULL AS ok;
+INSERT INTO named VALUES (1, 'named', 'row_schema(regclass)');
+SELECT value->'after' AS row FROM named, outbox.capture_preview('named', named);
+SET search_path = '';
+SELECT value->'after' AS row FROM public.named, outbox.capture_preview('public.named', named);
+RESET search_path;
+DROP TABLE named;
+
 -- what an Avro type cannot hold: null and a header (default), text, or an error
 CREATE TABLE special (id int PRIMARY KEY, d date NOT NULL, tm time, ts timestamp, tz timestamptz, n numeric(5,2), a int[], f float8);
 INSERT INTO special VALUES (1, 'infinity', '24:00', '-infinity', '294276-12-31 23:59:59.999999Z', 'NaN', '{{1,2}}', 'NaN'),

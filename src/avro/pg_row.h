@@ -20,6 +20,14 @@ typedef struct RowOp RowOp;
 typedef void (*RowPut) (RowOp *op, Datum value, StringInfo out,
 						const AvroPath *path);
 
+/* What the text of a type depends on besides the value. */
+typedef enum AvroOutputKind
+{
+	AVRO_OUTPUT_SETTINGS,		/* DateStyle and the like, for all we know */
+	AVRO_OUTPUT_PLAIN,			/* nothing */
+	AVRO_OUTPUT_NAMES			/* search_path */
+} AvroOutputKind;
+
 /* How values of one PostgreSQL type become values of one Avro node. */
 struct RowOp
 {
@@ -50,6 +58,7 @@ struct RowOp
 
 	OutboxAvroJsonPlan *json;	/* json, jsonb */
 	FmgrInfo	output;			/* any other type, as a string */
+	AvroOutputKind output_kind;
 
 	int			label_count;	/* enum: labels met so far */
 	int			label_space;
@@ -76,6 +85,8 @@ extern void avro_row_put(const OutboxAvroRowPlan *plan, Datum composite,
 						 StringInfo out, const AvroPath *path);
 
 /* pg_row_special.c */
+extern AvroOutputKind avro_row_output_kind(Oid type);
+extern char *avro_row_output(RowOp *op, Datum value);
 extern void avro_row_put_special(RowOp *op, Datum value, StringInfo out,
 								 const AvroPath *path);
 extern void avro_row_find_special(RowOp *op, const AvroNode *whole);

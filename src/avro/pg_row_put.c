@@ -190,19 +190,11 @@ put_jsonb_text(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 		pfree(jsonb);
 }
 
-/*
- * One text per value, whatever the session's settings are (ranges of dates,
- * floats): those that output functions look at are set aside meanwhile.
- */
 static void
 put_output(RowOp *op, Datum value, StringInfo out, const AvroPath *path)
 {
-	bool		pinned = outbox_avro_settings_pinned();
-	int			level = pinned ? 0 : outbox_avro_pin_settings();
-	char	   *text = OutputFunctionCall(&op->output, value);
+	char	   *text = avro_row_output(op, value);
 
-	if (!pinned)
-		AtEOXact_GUC(true, level);
 	avro_scalar_put_string(text, (int) strlen(text), out);
 	pfree(text);
 }
@@ -632,6 +624,7 @@ find_string(RowOp *op, Oid type)
 		return AVRO_ROW_NO_WAY;
 	getTypeOutputInfo(type, &output, &is_varlena);
 	fmgr_info_cxt(output, &op->output, op->context);
+	op->output_kind = avro_row_output_kind(type);
 	return choose(op, put_output, 9);
 }
 

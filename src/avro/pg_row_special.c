@@ -221,6 +221,79 @@ outbox_avro_pin_settings(void)
 	return level;
 }
 
+AvroOutputKind
+avro_row_output_kind(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case NUMERICOID:
+		case NAMEOID:
+		case CHAROID:
+		case BITOID:
+		case VARBITOID:
+		case INETOID:
+		case CIDROID:
+		case MACADDROID:
+		case MACADDR8OID:
+		case XMLOID:
+		case TSVECTOROID:
+		case TSQUERYOID:
+		case JSONPATHOID:
+		case PG_LSNOID:
+		case XIDOID:
+		case XID8OID:
+		case CIDOID:
+		case TIDOID:
+		case INT4RANGEOID:
+		case INT8RANGEOID:
+		case NUMRANGEOID:
+		case INT4MULTIRANGEOID:
+		case INT8MULTIRANGEOID:
+		case NUMMULTIRANGEOID:
+			return AVRO_OUTPUT_PLAIN;
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGTYPEOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+			return AVRO_OUTPUT_NAMES;
+		default:
+			return AVRO_OUTPUT_SETTINGS;
+	}
+}
+
+/* One text per value, whatever the session's settings are; palloc'd. */
+char *
+avro_row_output(RowOp *op, Datum value)
+{
+	int			level;
+	char	   *text;
+
+	if (op->output_kind == AVRO_OUTPUT_PLAIN ||
+		(op->output_kind == AVRO_OUTPUT_SETTINGS &&
+		 outbox_avro_settings_pinned()))
+		return OutputFunctionCall(&op->output, value);
+	if (op->output_kind == AVRO_OUTPUT_SETTINGS)
+		level = outbox_avro_pin_settings();
+	else
+	{
+		level = NewGUCNestLevel();
+		set_plain("search_path", "pg_catalog, pg_temp");
+	}
+	text = OutputFunctionCall(&op->output, value);
+	AtEOXact_GUC(true, level);
+	return text;
+}
+
 /* ---- text ---- */
 
 struct OutboxAvroTextPlan
