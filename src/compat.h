@@ -89,6 +89,15 @@
 	ReplicationSlotCreate(name, false, RS_PERSISTENT, false)
 #endif
 
+/* The same for a logical slot that is dropped unless it is persisted. */
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_slot_create_logical(name) \
+	ReplicationSlotCreate(name, true, RS_EPHEMERAL, false, true, false)
+#else
+#define outbox_compat_slot_create_logical(name) \
+	ReplicationSlotCreate(name, true, RS_EPHEMERAL, false)
+#endif
+
 /* 18 added error_if_invalid to ReplicationSlotAcquire(). */
 #if PG_VERSION_NUM >= 180000
 #define outbox_compat_slot_acquire(name) \
@@ -105,6 +114,27 @@
 #else
 #define outbox_compat_slot_invalidated(data) \
 	((data)->invalidated_at != InvalidXLogRecPtr)
+#endif
+
+/*
+ * replication/reorderbuffer.h
+ */
+
+/* 16 renamed the node of a relation to its locator. */
+#if PG_VERSION_NUM >= 160000
+#define OutboxLocator RelFileLocator
+#define outbox_compat_change_locator(change) ((change)->data.tp.rlocator)
+#else
+#define OutboxLocator RelFileNode
+#define outbox_compat_change_locator(change) ((change)->data.tp.relnode)
+#endif
+
+/* 17 made the tuples of a change plain HeapTuples. */
+#if PG_VERSION_NUM >= 170000
+#define outbox_compat_change_tuple(tuple) (tuple)
+#else
+#define outbox_compat_change_tuple(buffer) \
+	((buffer) != NULL ? &(buffer)->tuple : NULL)
 #endif
 
 /*

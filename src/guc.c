@@ -28,6 +28,7 @@ int			outbox_batch_events = 100000;
 int			outbox_batch_bytes = 32 * 1024;
 int			outbox_max_kafka_txn_events = 500000;
 int			outbox_scanner_memory = 32 * 1024;
+int			outbox_decoder_memory = 64 * 1024;
 int			outbox_heartbeat_interval = 5000;
 int			outbox_retry_max = 4000;
 char	   *outbox_schema_registry_url = NULL;
@@ -176,6 +177,11 @@ define_relay_settings(void)
 			   "Memory for messages of transactions that have not committed.",
 			   "Beyond it their bytes are read again from WAL.",
 			   &outbox_scanner_memory, 32 * 1024, 64, MAX_KILOBYTES,
+			   GUC_UNIT_KB);
+	define_int("outbox.decoder_memory",
+			   "Memory for changes of transactions that have not committed.",
+			   "With captures of mode \"log\" only.  Beyond it they are written to files; takes effect when decoding begins.",
+			   &outbox_decoder_memory, 64 * 1024, 64, MAX_KILOBYTES,
 			   GUC_UNIT_KB);
 	define_int("outbox.heartbeat_interval",
 			   "Time between position records when there is nothing to publish.",

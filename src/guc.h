@@ -25,6 +25,7 @@ extern int	outbox_batch_events;	/* soft limit of a Kafka transaction */
 extern int	outbox_batch_bytes;		/* the same, kB */
 extern int	outbox_max_kafka_txn_events;	/* hard limit: larger is split */
 extern int	outbox_scanner_memory;	/* kB */
+extern int	outbox_decoder_memory;	/* kB */
 extern int	outbox_heartbeat_interval;	/* ms */
 extern int	outbox_retry_max;		/* ms, ceiling of the back-off */
 extern char *outbox_schema_registry_url;	/* empty = built-in */

@@ -13,6 +13,7 @@
 
 #include "admin/admin.h"
 #include "capture/capture.h"
+#include "capture/log_check.h"
 #include "emit/emit.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -41,6 +42,7 @@ _PG_init(void)
 	{
 		outbox_state_init();
 		outbox_state_wake_init();
+		outbox_log_check_init();
 		outbox_ddl_hooks_init();
 		outbox_capture_hooks_init();
 		outbox_launcher_register();

@@ -126,7 +126,7 @@ extern bool outbox_capture_triggers_disabled(Oid relid);
 /* ---- mode log ---- */
 
 /*
- * Set by source/ when it is loaded.  started: the capture has been stored or
+ * Set by log_check.c when preloaded.  started: the capture has been stored or
  * altered; refuse with an error what cannot be decoded.  ended: it was taken
  * away.  In the capturing transaction, within an OutboxOwnerScope.
  */

@@ -394,6 +394,11 @@ outbox_catalog_instance(OutboxInstance *instance)
 														  Anum_instance_floor,
 														  &isnull));
 		instance->has_floor = !isnull;
+		instance->log_from =
+			DatumGetLSN(outbox_catalog_attr(&scan, tuple,
+											Anum_instance_log_from, &isnull));
+		if (isnull)
+			instance->log_from = InvalidXLogRecPtr;
 	}
 	outbox_catalog_scan_end(&scan);
 	return HeapTupleIsValid(tuple);

@@ -62,6 +62,7 @@ typedef struct OutboxInstance
 	bool		has_floor;
 	XLogRecPtr	floor;			/* published up to here, lazily updated */
 	bool		adopt_pending;	/* outbox.adopt() was called */
+	XLogRecPtr	log_from;		/* commits after it are decoded, 0 = scanned */
 } OutboxInstance;
 
 /* Whether the extension is installed in this database. */

@@ -15,7 +15,8 @@ CREATE TABLE outbox.instance (
 	adopt_pending boolean NOT NULL DEFAULT false,	-- outbox.adopt(), not yet done
 	adopt_reason text,
 	adopted_at timestamptz,
-	created_at timestamptz NOT NULL DEFAULT now()
+	created_at timestamptz NOT NULL DEFAULT now(),
+	log_from pg_lsn		-- commits after it are decoded; null: scanned
 );
 
 -- Keys of the MAC in our WAL messages.  Not dumped, replicated physically.

@@ -24,7 +24,8 @@ enum
 	Anum_instance_adopt_pending = 6,
 	Anum_instance_adopt_reason = 7,
 	Anum_instance_adopted_at = 8,
-	Natts_instance = 9
+	Anum_instance_log_from = 10,
+	Natts_instance = 10
 };
 
 /*
@@ -32,6 +33,12 @@ enum
  * adopted, also notes that a pending outbox.adopt() was carried out.
  */
 extern void outbox_instance_set_floor(XLogRecPtr floor, bool adopted);
+
+/*
+ * Commits after this place are read by logical decoding, InvalidXLogRecPtr: by
+ * the scanner.  Durable when the transaction is; see relay/switch.c.
+ */
+extern void outbox_instance_set_log_from(XLogRecPtr log_from);
 
 /* A copied database becomes somebody new: outbox.new_identity(). */
 extern void outbox_instance_renew(void);

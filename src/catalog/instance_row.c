@@ -23,23 +23,35 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-void
-outbox_instance_set_floor(XLogRecPtr floor, bool adopted)
+/* Replace columns of the one row, as "replace" says. */
+static void
+update_row(Datum *values, bool *nulls, bool *replace)
 {
 	Relation	rel = table_open(outbox_catalog_relation("instance"),
 								 RowExclusiveLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0,
 										  NULL);
 	HeapTuple	tuple = systable_getnext(scan);
-	Datum		values[Natts_instance] = {0};
-	bool		nulls[Natts_instance] = {0};
-	bool		replace[Natts_instance] = {0};
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"outbox.instance\" is empty"),
 				 errhint("Run SELECT outbox.new_identity() as the extension's owner.")));
+	tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls,
+							  replace);
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+}
+
+void
+outbox_instance_set_floor(XLogRecPtr floor, bool adopted)
+{
+	Datum		values[Natts_instance] = {0};
+	bool		nulls[Natts_instance] = {0};
+	bool		replace[Natts_instance] = {0};
+
 	values[Anum_instance_floor - 1] = LSNGetDatum(floor);
 	replace[Anum_instance_floor - 1] = true;
 	if (adopted)
@@ -50,11 +62,20 @@ outbox_instance_set_floor(XLogRecPtr floor, bool adopted)
 			TimestampTzGetDatum(GetCurrentTimestamp());
 		replace[Anum_instance_adopted_at - 1] = true;
 	}
-	tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls,
-							  replace);
-	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
-	systable_endscan(scan);
-	table_close(rel, RowExclusiveLock);
+	update_row(values, nulls, replace);
+}
+
+void
+outbox_instance_set_log_from(XLogRecPtr log_from)
+{
+	Datum		values[Natts_instance] = {0};
+	bool		nulls[Natts_instance] = {0};
+	bool		replace[Natts_instance] = {0};
+
+	values[Anum_instance_log_from - 1] = LSNGetDatum(log_from);
+	nulls[Anum_instance_log_from - 1] = log_from == InvalidXLogRecPtr;
+	replace[Anum_instance_log_from - 1] = true;
+	update_row(values, nulls, replace);
 }
 
 void

@@ -268,7 +268,7 @@ load_jobs(OutboxRelay *relay)
 	MemoryContext old = CurrentMemoryContext;
 
 	reload_wanted = false;
-	StartTransactionCommand();
+	outbox_relay_begin_transaction();
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	take_jobs(relay, outbox_job_list());
@@ -435,7 +435,7 @@ save_runs(List *these, int64 now)
 
 	PG_TRY();
 	{
-		StartTransactionCommand();
+		outbox_relay_begin_transaction();
 		(void) set_config_option("lock_timeout", SAVE_LOCK_TIMEOUT, PGC_SUSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);

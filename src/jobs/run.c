@@ -181,7 +181,7 @@ begin_recording(OutboxRun *run, XLogRecPtr place)
 	OutboxCapture *capture;
 	bool		active = true;
 
-	StartTransactionCommand();
+	outbox_relay_begin_transaction();
 	capture = outbox_capture_find(run->job.relation);
 	if (capture != NULL && capture->log)
 		active = capture->active_from != InvalidXLogRecPtr &&

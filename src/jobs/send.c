@@ -65,7 +65,7 @@ definitions_stand(const OutboxChunk *chunk, Oid relation)
 
 	if (chunk->head.capture_stamp != chunk->capture_stamp)
 		return false;
-	StartTransactionCommand();
+	outbox_relay_begin_transaction();
 	capture = outbox_capture_find(relation);
 	same = capture != NULL &&
 		outbox_stamp_capture(capture->relation) == chunk->capture_stamp &&

@@ -249,6 +249,7 @@ outbox_batch_recorded(OutboxRelay *relay, const OutboxPosition *pos)
 		restart - pos->commit_start < KEEP_FOR_CHECK)
 		restart = pos->commit_start;
 	outbox_slot_advance(restart);
+	outbox_log_slot_confirm(pos->scanned);
 }
 
 /*

@@ -30,6 +30,7 @@
 #include "postmaster/interrupt.h"
 #include "relay/child.h"
 #include "relay/relay.h"
+#include "relay/switch.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -76,6 +77,7 @@ leave_entry(int code, Datum arg)
 			entry->state = OUTBOX_STATE_STOPPED;
 	}
 	SpinLockRelease(&entry->mutex);
+	outbox_state_set_decoding(entry, false);
 	ConditionVariableBroadcast(&entry->progress);
 	if (!LWLockHeldByMe(OutboxState->lock))
 		outbox_state_wake_launcher();
@@ -143,10 +145,12 @@ leave_for_good(OutboxRelay *relay)
 {
 	OutboxRelayEntry *entry = relay->entry;
 
+	outbox_switch_end_builder();
+	outbox_log_slot_release();
 	outbox_slot_release();
 	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
 	if (!FullTransactionIdIsValid(entry->creator) &&
-		outbox_slot_drop(MyDatabaseId))
+		outbox_log_slot_drop(MyDatabaseId) && outbox_slot_drop(MyDatabaseId))
 	{
 		leave_entry(0, 0);
 		entry->database = InvalidOid;
@@ -161,6 +165,13 @@ leave_for_good(OutboxRelay *relay)
 	proc_exit(0);
 }
 
+void
+outbox_relay_begin_transaction(void)
+{
+	outbox_decoder_leave_history();
+	StartTransactionCommand();
+}
+
 /* ---- what others ask for --------------------------------------------- */
 
 /* Read outbox.instance; does not return when the extension is not there. */
@@ -171,10 +182,12 @@ load_instance(OutboxRelay *relay)
 	bool		present;
 	bool		found = false;
 
-	StartTransactionCommand();
+	outbox_relay_begin_transaction();
 	present = outbox_catalog_present();
 	if (present)
 		found = outbox_catalog_instance(&relay->instance);
+	if (found)
+		outbox_switch_read_captures(relay);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);
 	if (!present)
@@ -221,6 +234,7 @@ obey(OutboxRelay *relay)
 	if (asked & OUTBOX_ASK_LEAVE)
 	{
 		outbox_state_set(relay->entry, OUTBOX_STATE_STOPPED, NULL);
+		outbox_switch_end_builder();
 		proc_exit(0);
 	}
 	if (asked & OUTBOX_ASK_RESTART)
@@ -231,8 +245,14 @@ obey(OutboxRelay *relay)
 		SpinLockRelease(&relay->entry->mutex);
 		proc_exit(0);
 	}
-	/* Not inside a transaction of ours: routes.c never waits. */
-	if (asked & OUTBOX_ASK_RELOAD)
+
+	/*
+	 * The decoder waits inside a transaction of its own: later then.  Nobody
+	 * else does: routes.c never waits.
+	 */
+	if ((asked & OUTBOX_ASK_RELOAD) && IsTransactionState())
+		pg_atomic_fetch_or_u32(&relay->entry->asked, OUTBOX_ASK_RELOAD);
+	else if (asked & OUTBOX_ASK_RELOAD)
 	{
 		pg_uuid_t	before = relay->instance.id;
 
@@ -355,6 +375,8 @@ state_of_error(int sqlerrcode)
 			return OUTBOX_STATE_GAP;
 		case ERRCODE_CONFIG_FILE_ERROR:
 			return OUTBOX_STATE_MISCONFIGURED;
+		case OUTBOX_ERRCODE_BLOCKED:
+			return OUTBOX_STATE_BLOCKED;
 		default:
 			return OUTBOX_STATE_STOPPED;
 	}

@@ -78,7 +78,7 @@ begin(void)
 {
 	MemoryContext old = CurrentMemoryContext;
 
-	StartTransactionCommand();
+	outbox_relay_begin_transaction();
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	(void) set_config_option("synchronous_commit", "off", PGC_SUSET,
@@ -314,6 +314,15 @@ outbox_parking_settle(OutboxRelay *relay)
 		relay->position.parked_lsn = passing.commit_end;
 		relay->position.parked_ordinal = passing.ordinal;
 	}
+}
+
+/* Whether none of this transaction's events can have to do with the table. */
+bool
+outbox_parking_idle(OutboxRelay *relay, const OutboxTxn *txn)
+{
+	return lanes == NULL && !too_many_lanes &&
+		txn->commit_end > met_before.commit_end &&
+		txn->commit_end != relay->condemned_end;
 }
 
 /* ---- start -------------------------------------------------------------- */

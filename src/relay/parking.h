@@ -23,6 +23,7 @@ extern void outbox_parking_refuse(OutboxRelay *relay, const OutboxTxn *txn,
 								  const OutboxRouteEntry *route,
 								  const OutboxWalMessage *msg,
 								  const OutboxResult *why);
+extern bool outbox_parking_idle(OutboxRelay *relay, const OutboxTxn *txn);
 extern void outbox_parking_settle(OutboxRelay *relay);
 
 /* Whether a dead letter holds the lane of this message. */

@@ -16,6 +16,11 @@
  * broker or registry refuse, or that follows such a one, may be parked instead
  * of sent: parking.c.
  *
+ * A change of a captured table that the decoder has made needs no MAC and joins
+ * in behind that check.  The decoder calls from inside a transaction, in which
+ * neither the catalog of now can be read nor anything be written; so it asks
+ * first, publish_needs_transaction().
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -344,7 +349,8 @@ send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
 		outbox_parking_refuse(relay, txn, route, msg, &why);
 		return;
 	}
-	if ((relay->part > 0 && relay->in_part >= max_events(relay)) ||
+	if (((relay->part > 0 || txn->estimated) &&
+		 relay->in_part >= max_events(relay)) ||
 		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
 		 overdue(relay)))
 		split_batch(relay);
@@ -422,13 +428,47 @@ outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
 		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
 }
 
+/*
+ * Where it goes, and off it goes, unless it was published before a split; waits
+ * while the socket is full.
+ */
+static void
+send(OutboxRelay *relay, const OutboxTxn *txn, OutboxWalMessage *msg,
+	 XLogRecPtr lsn)
+{
+	OutboxRouteEntry *route = outbox_routes_find(msg->route_id);
+
+	if (route == NULL)
+		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
+							"message at %X/%X names route %u, which is not in outbox.route",
+							LSN_FORMAT_ARGS(lsn), msg->route_id);
+	outbox_jobs_note(route, msg, txn->xid);
+	if (unlikely(msg->flags & OUTBOX_MSG_TAIL))
+		outbox_change_complete(relay, txn, route, lsn, msg);
+	if (relay->pushed < relay->skip)
+	{
+		begin_told(relay, txn, route);
+		relay->pushed++;
+		return;
+	}
+	if (msg->topic == NULL ? route->topic == NULL :
+		msg->topic_len <= 0 || msg->topic_len >= OUTBOX_TOPIC_NAME_SIZE)
+		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
+							"message at %X/%X names no topic",
+							LSN_FORMAT_ARGS(lsn));
+	send_event(relay, txn, route, msg);
+	relay->pushed++;
+
+	while (outbox_child_pending() > MAX_PENDING)
+		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+}
+
 static void
 publish_message(OutboxSink *sink, const OutboxTxn *txn,
 				const char *data, Size len, XLogRecPtr lsn)
 {
 	OutboxRelay *relay = (OutboxRelay *) sink;
 	OutboxWalMessage msg;
-	OutboxRouteEntry *route;
 
 	if (!authentic(relay, txn, data, len))
 	{
@@ -440,30 +480,42 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X was written by a later version of outbox",
 							LSN_FORMAT_ARGS(lsn));
-	route = outbox_routes_find(msg.route_id);
-	if (route == NULL)
-		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
-							"message at %X/%X names route %u, which is not in outbox.route",
-							LSN_FORMAT_ARGS(lsn), msg.route_id);
-	outbox_jobs_note(route, &msg, txn->xid);
-	if (unlikely(msg.flags & OUTBOX_MSG_TAIL))
-		outbox_change_complete(relay, txn, route, lsn, &msg);
-	if (relay->pushed < relay->skip)
-	{
-		begin_told(relay, txn, route);
-		relay->pushed++;
-		return;
-	}
-	if (msg.topic == NULL ? route->topic == NULL :
-		msg.topic_len <= 0 || msg.topic_len >= OUTBOX_TOPIC_NAME_SIZE)
-		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
-							"message at %X/%X names no topic",
-							LSN_FORMAT_ARGS(lsn));
-	send_event(relay, txn, route, &msg);
-	relay->pushed++;
+	send(relay, txn, &msg, lsn);
+}
 
-	while (outbox_child_pending() > MAX_PENDING)
-		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+/* Made by the source in this process: nothing to authenticate. */
+static void
+publish_change(OutboxSink *sink, const OutboxTxn *txn, OutboxWalMessage *msg,
+			   XLogRecPtr lsn)
+{
+	send((OutboxRelay *) sink, txn, msg, lsn);
+}
+
+/*
+ * Whether what is asked by authentic(), send() and below is not all known to
+ * this process, or something may have to be written.
+ */
+static bool
+publish_needs_transaction(OutboxSink *sink, const OutboxTxn *txn,
+						  const char *data, Size len,
+						  const OutboxWalMessage *msg)
+{
+	OutboxRelay *relay = (OutboxRelay *) sink;
+	const OutboxRouteEntry *route;
+	OutboxWalMessage own;
+
+	if (!outbox_parking_idle(relay, txn))
+		return true;
+	if (msg == NULL)
+	{
+		if (outbox_wal_message_read(data, len, &own) != OUTBOX_WAL_OK)
+			return true;
+		if (!outbox_routes_secret_known(own.key_id, txn->commit_end))
+			return true;
+		msg = &own;
+	}
+	route = outbox_routes_known(msg->route_id);
+	return route == NULL || !outbox_schemas_known(route, msg);
 }
 
 /* Close the open batch at this boundary, waiting for a place if need be. */
@@ -572,7 +624,8 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 	relay->accepted = 0;
 	relay->in_part = 0;
 	relay->part = 0;
-	if (txn->messages > max_events(relay) || relay->skip > 0)
+	if ((txn->messages > max_events(relay) && !txn->estimated) ||
+		relay->skip > 0)
 		relay->part = relay->skip / max_events(relay) + 1;
 }
 
@@ -618,6 +671,8 @@ outbox_publish_init(OutboxRelay *relay)
 	relay->sink.begin = publish_begin;
 	relay->sink.message = publish_message;
 	relay->sink.commit = publish_commit;
+	relay->sink.change = publish_change;
+	relay->sink.needs_transaction = publish_needs_transaction;
 	initStringInfo(&relay->data);
 	outbox_change_init(relay);
 	SpinLockAcquire(&relay->entry->mutex);

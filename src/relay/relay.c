@@ -39,6 +39,7 @@
 #include "postmaster/interrupt.h"
 #include "relay/child.h"
 #include "relay/parking.h"
+#include "relay/switch.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -145,7 +146,7 @@ update_floor(OutboxRelay *relay)
 	relay->last_floor_ms = now;
 	PG_TRY();
 	{
-		StartTransactionCommand();
+		outbox_relay_begin_transaction();
 		(void) set_config_option("lock_timeout", FLOOR_LOCK_TIMEOUT,
 								 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
 								 true, 0, false);
@@ -194,7 +195,6 @@ time_to_sleep(OutboxRelay *relay, bool paused, uint64 hint, int jobs)
 static void
 stream(OutboxRelay *relay)
 {
-	OutboxSource *source = relay->source;
 	OutboxSourceProgress progress;
 	bool		more;
 
@@ -208,9 +208,10 @@ stream(OutboxRelay *relay)
 		if (!paused)
 		{
 			flush_hinted(relay);
-			more = source->step(source, &relay->sink, STEP_RECORDS);
+			more = relay->source->step(relay->source, &relay->sink,
+									   STEP_RECORDS);
 		}
-		source->progress(source, &progress);
+		relay->source->progress(relay->source, &progress);
 		if (!paused)
 			jobs = outbox_jobs_step(relay, &progress);
 		if (relay->open->events > 0 &&
@@ -221,6 +222,7 @@ stream(OutboxRelay *relay)
 		if (relay->batch_limit > 0 && relay->nflying == 0 &&
 			relay->open->events == 0 && progress.scanned >= relay->limit_until)
 			outbox_publish_end_limit(relay);
+		outbox_switch_look(relay, &progress);
 		outbox_relay_heartbeat(relay, &progress);
 		update_floor(relay);
 		if (paused != (relay->entry->state == OUTBOX_STATE_PAUSED))
@@ -254,10 +256,7 @@ run(OutboxRelay *relay)
 	outbox_jobs_init(relay);
 
 	relay->last_floor_ms = outbox_monotonic_ms();
-	relay->source = outbox_scanner_open(relay->position.restart,
-										relay->position.scanned,
-										MyDatabaseId, OUTBOX_WAL_PREFIX,
-										(Size) outbox_scanner_memory * 1024);
+	outbox_switch_open_source(relay);
 	outbox_state_set(relay->entry, OUTBOX_STATE_STREAMING, NULL);
 	stream(relay);
 }

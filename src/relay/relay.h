@@ -114,6 +114,12 @@ typedef struct OutboxRelay
 	bool		has_claim;
 	OutboxResult trouble;		/* STATUS of the link */
 
+	/* log captures, see switch.c */
+	bool		log_captures;	/* there are some */
+	bool		log_pending;	/* some are not active yet */
+	XLogRecPtr	captures_as_of; /* end of WAL when that was read */
+	bool		decoding;		/* source is the decoder */
+
 	uint64		foreign;		/* of the source's, those counted as forged */
 
 	int64		last_record_ms; /* monotonic: last position record sent */
@@ -132,6 +138,12 @@ extern PGDLLEXPORT void outbox_relay_main(Datum arg);
  * was asked of us.  The only place where a streaming relay waits.
  */
 extern void outbox_relay_wait(OutboxRelay *relay, int timeout_ms);
+
+/*
+ * StartTransactionCommand(), with caches as of now: a decoder may have left
+ * others.  Never while it replays.
+ */
+extern void outbox_relay_begin_transaction(void);
 
 /* Record why, set the state, leave the process.  See relay.c for back-off. */
 pg_noreturn extern void outbox_relay_stop(OutboxRelay *relay,
@@ -208,6 +220,7 @@ extern void outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
 							   XLogRecPtr lsn);
 
 /* routes.c */
+extern bool outbox_routes_secret_known(uint32 key_id, XLogRecPtr commit_end);
 extern bool outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
 								 uint8 key[OUTBOX_SIPHASH_KEY_SIZE]);
 
@@ -235,6 +248,9 @@ struct OutboxRouteEntry
 	const char *key_subject;	/* NULL = keys are no Avro records */
 	const char *transaction_topic;	/* NULL = none */
 };
+
+/* The same as far as it has been read, NULL when it has not. */
+extern OutboxRouteEntry *outbox_routes_known(uint32 route_id);
 
 /* NULL when there is no such route. */
 extern OutboxRouteEntry *outbox_routes_find(uint32 route_id);
@@ -293,6 +309,10 @@ extern bool outbox_schemas_key_wire_id(OutboxRelay *relay,
 									   const OutboxRouteEntry *route,
 									   const OutboxWalMessage *msg,
 									   uint32 *id, OutboxResult *why);
+
+/* Whether both answers need no transaction and no question. */
+extern bool outbox_schemas_known(const OutboxRouteEntry *route,
+								 const OutboxWalMessage *msg);
 extern void outbox_schemas_answered(OutboxRelay *relay, OutboxCursor *body);
 
 #endif							/* OUTBOX_RELAY_H */

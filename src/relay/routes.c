@@ -142,6 +142,13 @@ keep(const char *text)
 }
 
 OutboxRouteEntry *
+outbox_routes_known(uint32 route_id)
+{
+	return routes == NULL ? NULL :
+		hash_search(routes, &route_id, HASH_FIND, NULL);
+}
+
+OutboxRouteEntry *
 outbox_routes_find(uint32 route_id)
 {
 	OutboxRouteEntry *entry;
@@ -154,7 +161,7 @@ outbox_routes_find(uint32 route_id)
 	if (entry != NULL)
 		return entry;
 
-	StartTransactionCommand();
+	outbox_relay_begin_transaction();
 	if (outbox_catalog_route(route_id, &route))
 	{
 		entry = hash_search(routes, &route_id, HASH_ENTER, NULL);
@@ -178,38 +185,55 @@ outbox_routes_find(uint32 route_id)
 	return entry;
 }
 
+/* The one key that is remembered, and the id last looked for in vain. */
+static struct
+{
+	bool		known;
+	uint32		id;
+	uint8		key[OUTBOX_SIPHASH_KEY_SIZE];
+	uint32		missed_id;
+	XLogRecPtr	missed_at;		/* 0 = none */
+}			secret;
+
+static bool
+missed_before(uint32 key_id, XLogRecPtr commit_end)
+{
+	return secret.missed_id == key_id && commit_end <= secret.missed_at;
+}
+
+bool
+outbox_routes_secret_known(uint32 key_id, XLogRecPtr commit_end)
+{
+	return (secret.known && secret.id == key_id) ||
+		missed_before(key_id, commit_end);
+}
+
 bool
 outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
 					 uint8 key[OUTBOX_SIPHASH_KEY_SIZE])
 {
-	static bool known = false;
-	static uint32 known_id;
-	static uint8 known_key[OUTBOX_SIPHASH_KEY_SIZE];
-	static XLogRecPtr missed_at = InvalidXLogRecPtr;
-	static uint32 missed_id;
-
-	if (!known || known_id != key_id)
+	if (!secret.known || secret.id != key_id)
 	{
 		MemoryContext old = CurrentMemoryContext;
 		XLogRecPtr	now = GetXLogInsertRecPtr();
 		bool		found;
 
-		if (missed_id == key_id && commit_end <= missed_at)
+		if (missed_before(key_id, commit_end))
 			return false;
-		StartTransactionCommand();
+		outbox_relay_begin_transaction();
 		found = outbox_catalog_secret(key_id, key);
 		CommitTransactionCommand();
 		MemoryContextSwitchTo(old);
 		if (!found)
 		{
-			missed_id = key_id;
-			missed_at = now;
+			secret.missed_id = key_id;
+			secret.missed_at = now;
 			return false;
 		}
-		known = true;
-		known_id = key_id;
-		memcpy(known_key, key, sizeof(known_key));
+		secret.known = true;
+		secret.id = key_id;
+		memcpy(secret.key, key, sizeof(secret.key));
 	}
-	memcpy(key, known_key, sizeof(known_key));
+	memcpy(key, secret.key, sizeof(secret.key));
 	return true;
 }

@@ -152,7 +152,7 @@ in_transaction(Wanted *want, void (*work) (Wanted *), OutboxResult *why)
 
 	PG_TRY();
 	{
-		StartTransactionCommand();
+		outbox_relay_begin_transaction();
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
@@ -579,6 +579,42 @@ remember(const WireKey *key, uint32 id, const OutboxResult *why)
 		*entry->why = *why;
 }
 
+/* The key begins with it, see OUTBOX_MSG_KEY_SCHEMA. */
+static uint32
+key_schema_id(const OutboxWalMessage *msg)
+{
+	OutboxCursor c;
+
+	outbox_cursor_init(&c, msg->key, msg->key_len);
+	return outbox_get_u32(&c);
+}
+
+/* What has been found out already, in this process. */
+static bool
+is_known(const OutboxRouteEntry *route, uint32 schema_id, const char *subject)
+{
+	WireKey		key = {route->id, schema_id};
+	WireEntry  *entry;
+
+	if (outbox_schema_registry_url[0] == '\0' || subject == NULL)
+		return true;
+	if (wire_ids == NULL)
+		return false;
+	entry = hash_search(wire_ids, &key, HASH_FIND, NULL);
+	return entry != NULL && entry->id != 0;
+}
+
+bool
+outbox_schemas_known(const OutboxRouteEntry *route,
+					 const OutboxWalMessage *msg)
+{
+	return (!route->framed || msg->payload == NULL ||
+			is_known(route, msg->schema_id, route->subject)) &&
+		((msg->flags & OUTBOX_MSG_KEY_SCHEMA) == 0 || msg->key == NULL ||
+		 is_known(route, key_schema_id(msg),
+				  route->key_subject));
+}
+
 /* Schemas of keys and values are different ones: the id says which it is. */
 static bool
 wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
@@ -628,9 +664,6 @@ outbox_schemas_key_wire_id(OutboxRelay *relay, const OutboxRouteEntry *route,
 						   const OutboxWalMessage *msg, uint32 *id,
 						   OutboxResult *why)
 {
-	OutboxCursor c;
-
-	outbox_cursor_init(&c, msg->key, msg->key_len);
-	return wire_id(relay, route, msg, outbox_get_u32(&c), route->key_subject,
+	return wire_id(relay, route, msg, key_schema_id(msg), route->key_subject,
 				   id, why);
 }

@@ -17,6 +17,8 @@
  *	  between 1 and 4				nothing
  *	6 position-only transaction with the new incarnation
  *									the position is ours and says the same P
+ *	  (now the logical slot is checked against it, if changes are decoded: see
+ *	  switch.c)
  *	7 first time: write the floor	the position may exist without a floor; the
  *									other way round would look like a loss, and
  *									no event goes out before the floor is there
@@ -39,6 +41,7 @@
 #include "relay/judge.h"
 #include "relay/parking.h"
 #include "relay/relay.h"
+#include "relay/switch.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/fmgrprotos.h"
@@ -357,6 +360,7 @@ outbox_takeover(OutboxRelay *relay)
 		relay->entry->published = InvalidXLogRecPtr;	/* may go back */
 	SpinLockRelease(&relay->entry->mutex);
 	record_incarnation(relay);
+	outbox_switch_check_slot(relay);
 	write_floor(relay);
 	relay->floor = relay->instance.floor;
 }

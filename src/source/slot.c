@@ -23,6 +23,9 @@
  *						go; the next acquire says INVALID.  Release the slot
  *						before anything that takes long and cannot be ended
  *
+ * A process holds at most one slot, says core; a relay that decodes holds two,
+ * the other one being log_slot.c's.
+ *
  * A save costs an fsync, so moving forward saves only every some seconds or
  * after a large move; checkpoints save dirty slots besides.  From 18 on WAL is
  * released by the saved value, not by the one in memory, so the requirement is
@@ -35,6 +38,7 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "replication/slot.h"
+#include "storage/ipc.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -42,6 +46,14 @@
 
 #define SAVE_INTERVAL_MS	10000
 #define SAVE_DISTANCE		(UINT64CONST(64) * 1024 * 1024)
+
+/*
+ * While a logical slot is held too, that one is MyReplicationSlot, which logical
+ * decoding goes by, and the physical one waits here.  Both are this process's by
+ * its id in shared memory; the exit callback hands back both.
+ */
+static ReplicationSlot *aside = NULL;
+static ReplicationSlot *in_front = NULL;	/* while aside is worked on */
 
 /* What is known to be on disk for the slot held; this process's. */
 static XLogRecPtr saved_restart = InvalidXLogRecPtr;
@@ -98,6 +110,60 @@ check_free_slot(void)
 				 errdetail("The extension \"outbox\" needs one physical slot in each database it is created in."),
 				 errhint("Raise max_replication_slots, now %d, or drop a slot that is no longer used.",
 						 max_replication_slots)));
+}
+
+/* At exit core releases MyReplicationSlot, after this callback. */
+static void
+give_back(int code, Datum arg)
+{
+	if (aside == NULL)
+		return;
+	if (in_front != NULL)
+		MyReplicationSlot = in_front;
+	if (MyReplicationSlot != NULL && MyReplicationSlot != aside)
+		ReplicationSlotRelease();
+	MyReplicationSlot = aside;
+	aside = in_front = NULL;
+}
+
+void
+outbox_slot_set_aside(void)
+{
+	static bool registered = false;
+
+	Assert(aside == NULL && MyReplicationSlot != NULL);
+	if (!registered)
+		before_shmem_exit(give_back, 0);
+	registered = true;
+	aside = MyReplicationSlot;
+	MyReplicationSlot = NULL;
+}
+
+void
+outbox_slot_take_back(void)
+{
+	Assert(MyReplicationSlot == NULL);
+	MyReplicationSlot = aside;
+	aside = NULL;
+}
+
+/* Work on the physical slot, whichever is in front. */
+static void
+turn_to_physical(void)
+{
+	if (aside == NULL)
+		return;
+	in_front = MyReplicationSlot;
+	MyReplicationSlot = aside;
+}
+
+static void
+turn_back(void)
+{
+	if (aside == NULL)
+		return;
+	MyReplicationSlot = in_front;
+	in_front = NULL;
 }
 
 static void
@@ -176,11 +242,9 @@ outbox_slot_acquire(Oid database, XLogRecPtr *restart)
 	return OUTBOX_SLOT_OK;
 }
 
-void
-outbox_slot_advance(XLogRecPtr restart)
+static void
+advance(ReplicationSlot *slot, XLogRecPtr restart)
 {
-	ReplicationSlot *slot = MyReplicationSlot;
-
 	Assert(slot != NULL);
 	/* The holder alone changes it, so it may be read without the lock. */
 	if (restart <= slot->data.restart_lsn)
@@ -198,21 +262,38 @@ outbox_slot_advance(XLogRecPtr restart)
 }
 
 void
+outbox_slot_advance(XLogRecPtr restart)
+{
+	turn_to_physical();
+	advance(MyReplicationSlot, restart);
+	turn_back();
+}
+
+void
 outbox_slot_set(XLogRecPtr restart)
 {
-	ReplicationSlot *slot = MyReplicationSlot;
+	ReplicationSlot *slot;
 
+	turn_to_physical();
+	slot = MyReplicationSlot;
 	Assert(slot != NULL);
 	SpinLockAcquire(&slot->mutex);
 	slot->data.restart_lsn = restart;
 	SpinLockRelease(&slot->mutex);
 	save_held_slot();
 	ReplicationSlotsComputeRequiredLSN();
+	turn_back();
 }
 
 void
 outbox_slot_release(void)
 {
+	if (aside != NULL)
+	{
+		if (MyReplicationSlot != NULL)
+			ReplicationSlotRelease();
+		outbox_slot_take_back();
+	}
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
 }

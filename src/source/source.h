@@ -7,13 +7,16 @@
  * pushes each committed transaction of this database that carries messages of
  * ours into a sink: begin, message ..., commit, in commit order.  The sink may
  * wait inside any callback (gate, socket full); it services everything else
- * while it does.  The source holds no lock, transaction or snapshot then.
+ * while it does.  The scanner holds no lock, transaction or snapshot then; the
+ * decoder is outside of any in begin and commit, and inside one of its own,
+ * with a historic snapshot, in message and change (needs_transaction).
  *
  * A place in the stream is (commit end LSN, ordinal in the transaction); an
  * LSN alone is not unique.
  *
  * Errors are thrown (ereport): the relay records them, exits, and is started
- * again.  ERRCODE_UNDEFINED_FILE from a source means that WAL it needs is gone.
+ * again.  ERRCODE_UNDEFINED_FILE from a source means that WAL it needs is gone,
+ * OUTBOX_ERRCODE_BLOCKED that a person has to do something about one change.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +28,9 @@
 #include "access/transam.h"
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
+#include "record/wal_message.h"
+
+#define OUTBOX_ERRCODE_BLOCKED	MAKE_SQLSTATE('O','B','0','0','1')
 
 /* One committed transaction; valid during begin .. commit. */
 typedef struct OutboxTxn
@@ -36,6 +42,7 @@ typedef struct OutboxTxn
 	TimestampTz commit_time;
 	bool		prepared;		/* COMMIT PREPARED */
 	uint64		messages;		/* how many will be pushed */
+	bool		estimated;		/* that is a guess; none is possible, too */
 } OutboxTxn;
 
 typedef struct OutboxSink OutboxSink;
@@ -47,6 +54,23 @@ struct OutboxSink
 	void		(*message) (OutboxSink *sink, const OutboxTxn *txn,
 							const char *data, Size len, XLogRecPtr lsn);
 	void		(*commit) (OutboxSink *sink, const OutboxTxn *txn);
+
+	/*
+	 * A change that the source has made a message of itself: without a MAC,
+	 * trusted; event id and ordinal are set.  Borrowed until return.
+	 */
+	void		(*change) (OutboxSink *sink, const OutboxTxn *txn,
+						   OutboxWalMessage *msg, XLogRecPtr lsn);
+
+	/*
+	 * Asked by a source that is inside a database transaction, before each
+	 * message (msg NULL) or change (data NULL): whether pushing it would need
+	 * a transaction of the sink's own.  Then it, and all that follows in this
+	 * one, is pushed after the source's transaction is over.
+	 */
+	bool		(*needs_transaction) (OutboxSink *sink, const OutboxTxn *txn,
+									  const char *data, Size len,
+									  const OutboxWalMessage *msg);
 };
 
 /* How far a source has come, at a transaction boundary. */
@@ -102,6 +126,23 @@ extern OutboxSource *outbox_scanner_open(XLogRecPtr restart,
 										 Size memory_limit);
 
 /*
+ * Logical decoding: the same messages, and the changes of captured tables in
+ * commits after log_from.  The logical slot must be held, and confirmed up to
+ * position at most.
+ */
+extern OutboxSource *outbox_decoder_open(XLogRecPtr restart,
+										 XLogRecPtr position,
+										 XLogRecPtr log_from,
+										 Oid database, const char *prefix,
+										 int memory_kb);
+
+/*
+ * The decoder leaves caches as of the place in WAL that it has come to.  To be
+ * called before a transaction of one's own; does nothing without a decoder.
+ */
+extern void outbox_decoder_leave_history(void);
+
+/*
  * xl_crc of the record that starts at lsn, for checking a position record
  * against our own WAL.  False when that WAL is not here any more (or not yet),
  * or no valid commit record starts there.
@@ -148,7 +189,48 @@ extern void outbox_slot_set(XLogRecPtr restart);
 /* Drop it if it is there and nobody holds it; true when it is gone. */
 extern bool outbox_slot_drop(Oid database);
 
+/*
+ * While this process holds a logical slot as well, the physical one is set
+ * aside; the functions above work on it all the same.
+ */
+extern void outbox_slot_set_aside(void);
+extern void outbox_slot_take_back(void);
+
 /* Databases that have a slot of ours: fills up to max oids, returns count. */
 extern int	outbox_slot_databases(Oid *databases, int max);
+
+/* The logical slot "outbox_log_<dboid>" (log_slot.c). */
+#define OUTBOX_PLUGIN "outbox"
+
+typedef enum OutboxLogSlotState
+{
+	OUTBOX_LOG_SLOT_READY,
+	OUTBOX_LOG_SLOT_MISSING,
+	OUTBOX_LOG_SLOT_BUSY,		/* being built, or held by somebody */
+	OUTBOX_LOG_SLOT_OTHER,		/* of another kind, plugin or database */
+	OUTBOX_LOG_SLOT_INVALID		/* invalidated */
+} OutboxLogSlotState;
+
+extern void outbox_log_slot_name(Oid database, NameData *name);
+
+/* How it is; *confirmed is where decoding can begin at the earliest. */
+extern OutboxLogSlotState outbox_log_slot_look(Oid database,
+											   XLogRecPtr *confirmed);
+
+/*
+ * Make it: waits until all transactions that are running now are over.  In a
+ * process of its own, outside of a transaction.  Dead before the end: no slot.
+ */
+extern void outbox_log_slot_build(Oid database);
+
+/* Hold it, beside the physical one; it must be READY. */
+extern void outbox_log_slot_acquire(Oid database);
+extern void outbox_log_slot_release(void);
+
+/* All up to here is published; never back.  Nothing if it is not held. */
+extern void outbox_log_slot_confirm(XLogRecPtr lsn);
+
+/* As outbox_slot_drop(). */
+extern bool outbox_log_slot_drop(Oid database);
 
 #endif							/* OUTBOX_SOURCE_H */

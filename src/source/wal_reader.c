@@ -25,6 +25,10 @@
  * WAL that is gone: ERRCODE_UNDEFINED_FILE, whether the segment is missing or
  * was removed or recycled while we read it (then the bytes are not used).
  *
+ * Logical decoding makes an XLogReader of its own, whose private_data is the
+ * decoding context.  Such a reader is attached after it was made: one in a
+ * process, found by the static "attached".
+ *
  * Interrupts: the reader holds no lock; callers check.
  *
  *-------------------------------------------------------------------------
@@ -56,6 +60,7 @@ struct OutboxWalReader
 	XLogReaderState *state;
 	MemoryContext context;		/* owns everything here but the descriptor */
 	bool		missing_ok;
+	bool		foreign;		/* state is logical decoding's */
 
 	XLogRecPtr	flushed;		/* flush pointer when last asked */
 	TimeLineID	timeline;		/* and its timeline */
@@ -68,10 +73,20 @@ struct OutboxWalReader
 	XLogRecPtr	buffer_end;		/* = start when empty; may be inside a page */
 };
 
+/* Whose state is not ours, see outbox_wal_reader_prepare(). */
+static OutboxWalReader *attached = NULL;
+
 static int	read_page(XLogReaderState *state, XLogRecPtr page, int wanted,
 					  XLogRecPtr record, char *out);
 static void open_segment(XLogReaderState *state, XLogSegNo segno,
 						 TimeLineID *tli);
+
+static OutboxWalReader *
+reader_of(XLogReaderState *state)
+{
+	return attached != NULL && attached->state == state ?
+		attached : state->private_data;
+}
 
 /* See source.h. */
 XLogRecPtr
@@ -101,8 +116,8 @@ allocate_state(OutboxWalReader *reader)
 				 errdetail("Failed while allocating a WAL reader.")));
 }
 
-OutboxWalReader *
-outbox_wal_reader_open(Size buffer_size, bool missing_ok)
+static OutboxWalReader *
+make_reader(Size buffer_size, bool missing_ok)
 {
 	OutboxWalReader *reader = palloc0(sizeof(OutboxWalReader));
 
@@ -111,8 +126,35 @@ outbox_wal_reader_open(Size buffer_size, bool missing_ok)
 	reader->missing_ok = missing_ok;
 	reader->buffer = palloc(buffer_size);
 	reader->buffer_size = buffer_size;
+	return reader;
+}
+
+OutboxWalReader *
+outbox_wal_reader_open(Size buffer_size, bool missing_ok)
+{
+	OutboxWalReader *reader = make_reader(buffer_size, missing_ok);
+
 	allocate_state(reader);
 	return reader;
+}
+
+OutboxWalReader *
+outbox_wal_reader_prepare(Size buffer_size, XLogReaderRoutine *routine)
+{
+	Assert(attached == NULL);
+	attached = make_reader(buffer_size, false);
+	attached->foreign = true;
+	routine->page_read = read_page;
+	routine->segment_open = open_segment;
+	routine->segment_close = wal_segment_close;
+	return attached;
+}
+
+void
+outbox_wal_reader_attach(OutboxWalReader *reader, XLogReaderState *state)
+{
+	Assert(reader == attached);
+	reader->state = state;
 }
 
 /*
@@ -138,7 +180,10 @@ free_state(OutboxWalReader *reader)
 void
 outbox_wal_reader_close(OutboxWalReader *reader)
 {
-	free_state(reader);
+	if (reader->foreign)
+		attached = NULL;		/* the state is its owner's */
+	else
+		free_state(reader);
 	pfree(reader->buffer);
 	pfree(reader);
 }
@@ -172,7 +217,8 @@ shrink(OutboxWalReader *reader)
 	XLogRecPtr	next = reader->state->EndRecPtr;
 	XLogRecPtr	wanted = reader->wanted;
 
-	if (reader->state->readRecordBufSize <= MAX_IDLE_RECORD_BUFFER)
+	if (reader->foreign ||
+		reader->state->readRecordBufSize <= MAX_IDLE_RECORD_BUFFER)
 		return;
 	free_state(reader);
 	allocate_state(reader);
@@ -331,7 +377,7 @@ static int
 read_page(XLogReaderState *state, XLogRecPtr page, int wanted,
 		  XLogRecPtr record, char *out)
 {
-	OutboxWalReader *reader = state->private_data;
+	OutboxWalReader *reader = reader_of(state);
 	int			have;
 
 	if (page < reader->buffer_start || page + wanted > reader->buffer_end)
@@ -366,7 +412,7 @@ read_page(XLogReaderState *state, XLogRecPtr page, int wanted,
 static void
 open_segment(XLogReaderState *state, XLogSegNo segno, TimeLineID *tli)
 {
-	OutboxWalReader *reader = state->private_data;
+	OutboxWalReader *reader = reader_of(state);
 	char		path[MAXPGPATH];
 
 	XLogFilePath(path, *tli, segno, wal_segment_size);

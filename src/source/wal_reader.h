@@ -27,6 +27,16 @@ extern OutboxWalReader *outbox_wal_reader_open(Size buffer_size,
 											   bool missing_ok);
 extern void outbox_wal_reader_close(OutboxWalReader *reader);
 
+/*
+ * The same over the XLogReader of a logical decoding context, which it makes
+ * itself: prepare fills in the routine it is made with, attach names it before
+ * the first read.  One in a process.  Close before the context is freed.
+ */
+extern OutboxWalReader *outbox_wal_reader_prepare(Size buffer_size,
+												  XLogReaderRoutine *routine);
+extern void outbox_wal_reader_attach(OutboxWalReader *reader,
+									 XLogReaderState *state);
+
 /* Read next from lsn: the start of a record or the end of one. */
 extern void outbox_wal_reader_begin(OutboxWalReader *reader, XLogRecPtr lsn);
 

@@ -71,6 +71,7 @@ startup_shmem(void)
 		memset(OutboxState, 0, shared_size());
 		OutboxState->lock = &GetNamedLWLockTranche("outbox")->lock;
 		OutboxState->max_databases = outbox_max_databases;
+		pg_atomic_init_u32(&OutboxState->decoders, 0);
 		for (int i = 0; i < OutboxState->max_databases; i++)
 		{
 			OutboxRelayEntry *entry = &OutboxState->entries[i];
@@ -78,6 +79,7 @@ startup_shmem(void)
 			pg_atomic_init_u32(&entry->asked, 0);
 			pg_atomic_init_u64(&entry->commit_hint, 0);
 			pg_atomic_init_u32(&entry->wants_commit, 0);
+			pg_atomic_init_u32(&entry->decoding, 0);
 			SpinLockInit(&entry->mutex);
 			ConditionVariableInit(&entry->progress);
 		}
@@ -165,6 +167,17 @@ outbox_state_free(OutboxRelayEntry *entry)
 	entry->database = InvalidOid;
 	LWLockRelease(OutboxState->lock);
 	ConditionVariableBroadcast(&entry->progress);
+}
+
+void
+outbox_state_set_decoding(OutboxRelayEntry *entry, bool decoding)
+{
+	if (pg_atomic_exchange_u32(&entry->decoding, decoding) == decoding)
+		return;
+	if (decoding)
+		pg_atomic_fetch_add_u32(&OutboxState->decoders, 1);
+	else
+		pg_atomic_fetch_sub_u32(&OutboxState->decoders, 1);
 }
 
 void

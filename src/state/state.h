@@ -83,6 +83,8 @@ typedef struct OutboxRelayEntry
 									 * events; the relay flushes to it */
 	pg_atomic_uint32 wants_commit;	/* the relay would act on a commit now:
 									 * wake it; cleared by who does */
+	pg_atomic_uint32 decoding;	/* the relay wants the commits of all, not only
+								 * of those that carry events */
 
 	slock_t		mutex;			/* protects all that follows */
 	pid_t		pid;			/* relay, 0 = none */
@@ -143,6 +145,7 @@ typedef struct OutboxShared
 	pid_t		launcher_pid;	/* under lock, 0 = none */
 	int			launcher_procno;
 	int			max_databases;
+	pg_atomic_uint32 decoders;	/* entries with decoding set */
 	OutboxRelayEntry entries[FLEXIBLE_ARRAY_MEMBER];
 } OutboxShared;
 
@@ -157,6 +160,9 @@ extern OutboxRelayEntry *outbox_state_find(Oid database);
 /* The same, taking a free one when there is none; NULL when all are taken. */
 extern OutboxRelayEntry *outbox_state_claim(Oid database);
 extern void outbox_state_free(OutboxRelayEntry *entry);
+
+/* Whether the entry's relay decodes the changes of all. */
+extern void outbox_state_set_decoding(OutboxRelayEntry *entry, bool decoding);
 
 /* Wake the relay of an entry, or the launcher. */
 extern void outbox_state_wake(OutboxRelayEntry *entry);

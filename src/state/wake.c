@@ -10,6 +10,9 @@
  * write before they look: the backend the hint and then the wish, the relay the
  * wish and then the hint, so one of the two sees the other.
  *
+ * With log captures, rows of other tables than ours are read too; then every
+ * commit with a transaction id does this.
+ *
  * The transaction callback runs after the transaction has left the ProcArray
  * and, with synchronous standbys, after the wait for them (CommitTransaction,
  * access/transam/xact.c).  It is only a hint: a commit whose hint is lost
@@ -84,6 +87,23 @@ my_entry(void)
 	return entry;
 }
 
+/*
+ * While rows are decoded every commit that wrote something counts: nobody knows
+ * here whose rows they are.
+ */
+static bool
+may_be_decoded(XactEvent event)
+{
+	OutboxRelayEntry *entry;
+
+	if (event != XACT_EVENT_COMMIT || OutboxState == NULL ||
+		pg_atomic_read_u32(&OutboxState->decoders) == 0 ||
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return false;
+	entry = my_entry();
+	return entry != NULL && pg_atomic_read_u32(&entry->decoding) != 0;
+}
+
 static void
 xact_callback(XactEvent event, void *arg)
 {
@@ -98,6 +118,8 @@ xact_callback(XactEvent event, void *arg)
 		outbox_state_wake_launcher();
 	}
 	new_database = InvalidOid;
+	if (may_be_decoded(event))
+		carries_message = true;
 	if (!carries_message && !touches_extension)
 		return;
 
