@@ -149,6 +149,7 @@ typedef struct OutboxCaptureEntry
 	bool		own_types;		/* depends on types of applications */
 	uint64		generation;		/* of the catalog */
 	uint64		used;			/* when last, by a counter */
+	Size		size;			/* of the context, when it was made */
 	struct OutboxRowCodec *codec;
 	MemoryContext context;		/* of all that it points to */
 } OutboxCaptureEntry;

@@ -4,8 +4,9 @@
  *		Codecs of captured relations, as a backend keeps them.
  *
  * Owns a hash of codecs by relation (of partitioned tables: the partition that
- * has the row) for the backend's lifetime, at most MAX_ENTRIES of them; the one
- * that was used longest ago makes room.  Each has a memory context of its own.
+ * has the row) for the backend's lifetime, of at most MAX_MEMORY together, and
+ * one; those that were used longest ago make room.  Each has a memory context
+ * of its own.
  *
  * An entry is valid for one catalog generation (catalog.h) and until its
  * relation's relcache entry is invalidated; one with types of applications
@@ -36,9 +37,11 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#define MAX_ENTRIES 64
+/* bytes of all codecs of a backend together */
+#define MAX_MEMORY (32 * 1024 * 1024)
 
 static HTAB *entries = NULL;
+static Size memory = 0;			/* of all entries, as they were made */
 static uint64 use_counter = 0;
 
 static void
@@ -82,7 +85,7 @@ create_cache(void)
 		.hcxt = CacheMemoryContext
 	};
 
-	entries = hash_create("outbox captured relations", MAX_ENTRIES, &ctl,
+	entries = hash_create("outbox captured relations", 64, &ctl,
 						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPEOID, forget_types, (Datum) 0);
@@ -92,6 +95,7 @@ create_cache(void)
 static void
 release(OutboxCaptureEntry *entry)
 {
+	memory -= entry->size;
 	if (entry->busy)
 		MemoryContextSetParent(entry->context, TopTransactionContext);
 	else
@@ -100,21 +104,22 @@ release(OutboxCaptureEntry *entry)
 }
 
 static void
-make_room(void)
+make_room(Size size)
 {
-	HASH_SEQ_STATUS seq;
-	OutboxCaptureEntry *entry;
-	OutboxCaptureEntry *oldest = NULL;
-
-	if (hash_get_num_entries(entries) < MAX_ENTRIES)
-		return;
-	hash_seq_init(&seq, entries);
-	while ((entry = hash_seq_search(&seq)) != NULL)
+	while (memory + size > MAX_MEMORY && hash_get_num_entries(entries) > 0)
 	{
-		if (oldest == NULL || entry->used < oldest->used)
-			oldest = entry;
+		HASH_SEQ_STATUS seq;
+		OutboxCaptureEntry *entry;
+		OutboxCaptureEntry *oldest = NULL;
+
+		hash_seq_init(&seq, entries);
+		while ((entry = hash_seq_search(&seq)) != NULL)
+		{
+			if (oldest == NULL || entry->used < oldest->used)
+				oldest = entry;
+		}
+		release(oldest);
 	}
-	release(oldest);
 }
 
 static bool
@@ -202,12 +207,15 @@ load(Relation rel)
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	OutboxRowCodec *codec = make_codec(rel);
+	Size		size = MemoryContextMemAllocated(context, true);
 	OutboxCaptureEntry *entry;
 
 	MemoryContextSwitchTo(old);
-	make_room();
-	MemoryContextSetParent(context, CacheMemoryContext);
+	make_room(size);
 	entry = hash_search(entries, &relid, HASH_ENTER, NULL);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	entry->size = size;
+	memory += size;
 	entry->valid = true;
 	entry->busy = false;
 	entry->own_types = has_own_types(RelationGetDescr(rel));
