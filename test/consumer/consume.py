@@ -79,6 +79,9 @@ class Decoder:
             return None, {"base64": base64.b64encode(raw).decode()}
 
     def key(self, raw):
+        """Text, or what a framed key decodes to."""
+        if raw is not None and len(raw) >= 5 and raw[0] == 0 and int.from_bytes(raw[1:5], "big") in self.definitions:
+            return self.value(raw)[1]
         return text(raw)
 
 
