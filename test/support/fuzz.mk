@@ -54,8 +54,9 @@ build/fuzz/server/no_nls.so: test/support/no_nls.c
 	@mkdir -p $(@D)
 	$(CLANG) -g -O1 -Wall -Wextra $(COPT) -fPIC -shared -o $@ $<
 
+# -Bsymbolic: libFuzzer counts coverage, not its stand-in in the preloaded runtime.
 build/fuzz/%: test/fuzz/server/%.c test/fuzz/server/backend build/fuzz/server/no_nls.so $(SERVER_OBJS) $(HEADERS)
-	$(CLANG) $(CFLAGS) -fPIC -shared -shared-libasan -fsanitize=fuzzer-no-link,$(SANITIZE) $(SERVER_CPPFLAGS) \
+	$(CLANG) $(CFLAGS) -fPIC -shared -Wl,-Bsymbolic -shared-libasan -fsanitize=fuzzer-no-link,$(SANITIZE) $(SERVER_CPPFLAGS) \
 		-o $@.so $< $(SERVER_OBJS) $(RUNTIME)/libclang_rt.fuzzer_no_main-$(MACHINE).a -lstdc++ -lpthread -ldl -lm
 	printf '#!/bin/sh\nOUTBOX_FUZZ_PRELOAD="%s" exec %s %s "$$@"\n' \
 		'$(RUNTIME)/libclang_rt.asan-$(MACHINE).so $(CURDIR)/build/fuzz/server/no_nls.so' \
