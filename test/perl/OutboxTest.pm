@@ -157,9 +157,14 @@ sub child_pid { return running_pid('child_pid', @_); }
 sub running_pid
 {
 	my ($which, $node, $db) = @_;
-	$db //= 'postgres';
-	wait_for($node, "SELECT $which IS NOT NULL FROM outbox.status()", db => $db);
-	return $node->safe_psql($db, "SELECT $which FROM outbox.status()") || die "no $which\n";
+	my $deadline = time() + 60;
+	while (1)
+	{
+		my ($rc, $out) = $node->psql($db // 'postgres', "SELECT $which FROM outbox.status()");
+		return $out if $rc == 0 && $out ne '';
+		die "no $which\n" if time() > $deadline;
+		usleep(50_000);
+	}
 }
 
 # kill -9, and waits for the end of the process.
