@@ -1,4 +1,4 @@
-# Snapshots in tiny chunks of a table that is written all the time (updates,
+# Snapshots in small chunks of a table that is written all the time (updates,
 # deletes, changes of the key, savepoints, prepared transactions), while reader,
 # outbox-kafka, relay and server are killed.  A consumer that applies the events
 # to nothing ends with the table; no key's version ever goes back; no snapshot
@@ -35,7 +35,7 @@ BEGIN
 	ELSIF dice < 0.75 THEN INSERT INTO app.items VALUES (nextval('app.id'), nextval('app.ver'), 'new');
 	ELSIF dice < 0.8 THEN DELETE FROM app.items WHERE id = which;
 	ELSIF dice < 0.85 THEN UPDATE app.items SET id = nextval('app.id'), ver = nextval('app.ver') WHERE id = which;
-	ELSIF dice < 0.95 THEN UPDATE app.items SET ver = nextval('app.ver') WHERE id BETWEEN which AND which + 20 AND id % 3 > 0;
+	ELSIF dice < 0.95 THEN UPDATE app.items SET ver = nextval('app.ver') WHERE id BETWEEN which AND which + 8 AND id % 3 > 0;
 	ELSE
 		BEGIN
 			UPDATE app.items SET ver = nextval('app.ver') WHERE id = which;
@@ -51,7 +51,7 @@ BEGIN
 	FOR i IN 1..n LOOP
 		PERFORM app.one();
 		IF random() < 0.7 THEN COMMIT; END IF;
-		IF random() < 0.1 THEN PERFORM pg_sleep(0.002); END IF;
+		IF random() < 0.4 THEN PERFORM pg_sleep(0.004); END IF;
 	END LOOP;
 END \$\$;
 SELECT outbox.capture('app.items', format => 'json', topic => '$topic', partitions => 3);
@@ -99,7 +99,7 @@ foreach my $round (1 .. 8)
 {
 	if ($finished->())
 	{
-		push @jobs, sql("SELECT outbox.snapshot('app.items', chunk_rows => @{[ 5 + int rand 15 ]})");
+		push @jobs, sql("SELECT outbox.snapshot('app.items', chunk_rows => @{[ 5 + int rand 300 ]})");
 	}
 	moved() if $round > 1;
 	my $what = (qw(child reader restart child relay child reader server))[ $round - 1 ];
