@@ -108,7 +108,7 @@ enter_history(void)
 static void
 make_event_id(const OutboxDecoder *decoder, uint8 id[OUTBOX_EVENT_ID_SIZE])
 {
-	static const uint8 key[OUTBOX_SIPHASH_KEY_SIZE] = "outbox change id";
+	static const uint8 key[OUTBOX_SIPHASH_KEY_SIZE + 1] = "outbox change id";
 	uint64		place[4] = {GetSystemIdentifier(), decoder->database,
 		decoder->txn.commit_end, decoder->changes};
 
