@@ -33,8 +33,9 @@ class Sequences:
             self.of[(table, key)].append(("t", None, None))
 
 
-def from_history(history, identity):
-    """Of tables with a key; the others are counted by loose_changes()."""
+def from_history(history, identity, flat=()):
+    """Of tables with a key; the others are counted by loose_changes().  The flat
+    envelope, of those tables, has no image before an update."""
     found = Sequences()
     for table, op, old, new in history:
         full = identity[table] == "full"
@@ -49,7 +50,7 @@ def from_history(history, identity):
         elif op == "d":
             found.add(table, old_key, "d", old if full else only_key(table, old), None)
         elif op == "u":
-            found.add(table, new_key, "u", old if full else None, new)
+            found.add(table, new_key, "u", old if full and table not in flat else None, new)
         else:
             found.add(table, new_key, op, None, new)
     return found
@@ -112,8 +113,6 @@ class Model:
             for column in event.unchanged:
                 after[column] = (there or {}).get(column)
             rows[key] = after
-        if event.op == "u" and event.flat and self.identity[table] == "full":
-            before = there          # this envelope has none
         self.sequences.add(table, key, event.op, before, after)
 
     def keyless(self, event):

@@ -29,6 +29,7 @@ if [ $# -gt 0 ]; then
 	run "$@"
 else
 	run --mode trigger --envelope debezium --identity mixed
+	run --mode log --envelope mixed --identity mixed
 fi
 echo "1..$count"
 exit $bad
