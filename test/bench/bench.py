@@ -5,14 +5,15 @@ import os
 import sys
 
 import capture
+import log_capture
 import parts
 import system
 from cluster import Cluster
 from report import Table
 
 PARTS = {"drain": parts.drain, "latency": parts.latency, "cost": parts.cost,
-         "capture": capture.capture, "idle": parts.idle, "memory": parts.memory,
-         "snapshot": parts.snapshot}
+         "capture": capture.capture, "log": log_capture.log, "idle": parts.idle,
+         "memory": parts.memory, "snapshot": parts.snapshot}
 
 
 def options():

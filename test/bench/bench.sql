@@ -37,3 +37,16 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- n rows in transactions of "size" rows; called outside a transaction.
+CREATE PROCEDURE write_rows(n integer, size integer)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 0 .. n / size - 1 LOOP
+		INSERT INTO bench_rows
+			SELECT g, g % 1000, g % 7, g * 100, 'please ring twice, the bell is hard to hear'
+			FROM generate_series(i * size + 1, (i + 1) * size) g;
+		COMMIT;
+	END LOOP;
+END
+$$;
