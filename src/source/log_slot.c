@@ -123,6 +123,23 @@ outbox_log_slot_confirm(XLogRecPtr lsn)
 		LogicalConfirmReceivedLocation(lsn);
 }
 
+/*
+ * Dropping acquires, so a slot that is held must stand aside for it.  An error
+ * (somebody has just acquired or dropped it) leaves that to the process's exit.
+ */
+static void
+drop_by_name(const char *name)
+{
+	bool		holding = MyReplicationSlot != NULL;
+
+	Assert(held == NULL);
+	if (holding)
+		outbox_slot_set_aside();
+	ReplicationSlotDrop(name, true);
+	if (holding)
+		outbox_slot_take_back();
+}
+
 bool
 outbox_log_slot_drop(Oid database)
 {
@@ -136,7 +153,7 @@ outbox_log_slot_drop(Oid database)
 		case OUTBOX_LOG_SLOT_READY:
 		case OUTBOX_LOG_SLOT_INVALID:
 			outbox_log_slot_name(database, &name);
-			ReplicationSlotDrop(NameStr(name), true);
+			drop_by_name(NameStr(name));
 			break;
 		default:
 			break;

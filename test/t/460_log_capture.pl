@@ -137,10 +137,11 @@ DELETE FROM $table;
 $node->safe_psql('postgres', 'SELECT outbox.resume()');
 my $lengths = sub {
 	return join ' ', map {
-		my $a = $_->{value}{after};
-		!$_->{value} ? '-'
-		  : $_->{value}{op} . (!$a ? '' : !exists $a->{a} ? 'x' : length($a->{a} // ''))
-		  . (@{ $_->{value}{unchanged} // [] } ? "(@{ $_->{value}{unchanged} })" : '')
+		my $v = $_->{value};
+		my $after = $v ? $v->{after} : undef;
+		!$v ? '-'
+		  : $v->{op} . (!$after ? '' : !exists $after->{a} ? 'x' : length($after->{a} // ''))
+		  . (@{ $v->{unchanged} // [] } ? "(@{ $v->{unchanged} })" : '')
 	} @_;
 };
 @new = changes($node, $t_whole);
@@ -182,7 +183,7 @@ INSERT INTO p3 VALUES (5, 22, 'no more');
 TRUNCATE p;
 ));
 @new = changes($node, $t_p);
-is(summary('v', @new), 'cone cattached cnew cbelow done -{"id":"1","k":"1"} cone t',
+is(summary('v', @new), 'cone cattached cnew cbelow d -{"id":"1","k":"1"} cone t',
 	'new, attached, detached partitions at once, and a row that moves');
 is(join(',', map { $_->{value}{source}{table} } grep { ref $_->{value} } @new),
 	join(',', ('p') x 7), 'under the name of the root');

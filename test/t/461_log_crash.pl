@@ -1,4 +1,4 @@
-# kill -9 of the relay, of outbox-kafka and of the server while captured tables
+# kill -9 of the relay, of outbox-kafka, and crashes of the server, while captured tables
 # are written: consumers end with the table, each change once and in order.
 use strict;
 use warnings;
@@ -45,16 +45,16 @@ END $$;
 foreach my $round (1 .. $rounds)
 {
 	my $before = $node->safe_psql('postgres', 'SELECT count(*) FROM log_of_commits');
-	my ($in, $out, $err) = ($load, '', '');
-	my $psql = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$in, '>', \$out, '2>', \$err);
+	my ($out, $err) = ('', '');
+	my $psql = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c', $load ],
+		'>', \$out, '2>', \$err);
 
 	# In the middle of it.
-	wait_for($node, "SELECT count(*) > $before + 100 FROM log_of_commits");
-	my $what = (qw(relay child postmaster))[ $round % 3 ];
-	if ($what eq 'postmaster')
+	wait_for($node, "SELECT count(*) > $before + 100 FROM log_of_commits") or diag($err);
+	my $what = (qw(relay child server))[ $round % 3 ];
+	if ($what eq 'server')
 	{
-		$node->kill9;
+		$node->stop('immediate');
 		$psql->finish;
 		$node->start;
 	}

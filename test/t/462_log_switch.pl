@@ -65,10 +65,10 @@ run(row(2), said('now'));
 is(summary('id', changes($node, $topic)), '!meanwhile !again !p c2 !now', 'from there on');
 
 # --- back and forth under load ---------------------------------------------------------
-my ($in, $o, $e) = (q(DO $$ BEGIN FOR i IN 1001..2500 LOOP
+my ($load, $o, $e) = (q(DO $$ BEGIN FOR i IN 1001..2500 LOOP
 	PERFORM outbox.emit('Said', json_build_object('n', i::text)::jsonb, key => 'k');
 	INSERT INTO t VALUES (i, 'x'); COMMIT; END LOOP; END $$;), '', '');
-my $psql = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$o, '2>', \$e);
+my $psql = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c', $load ], '>', \$o, '2>', \$e);
 uncapture_log($node, 'public.t');
 ok(source_is($node, 'scanner'), 'to the scanner under load');
 capture_log($node, 'public.t', %how);
