@@ -468,13 +468,16 @@ outbox_batch_tell_ready(OutboxSession *session)
 }
 
 /*
- * STOP: at_least_once writes the last position, for what it is worth.
+ * STOP: at_least_once writes the last position, for what it is worth.  It may
+ * be on its way already.
  */
 void
 outbox_batch_stop(OutboxSession *session)
 {
-	if (session->position_due_ms == 0 || session->failed)
+	if (session->failed)
 		return;
-	write_position(session);
-	rd_kafka_flush(session->plain->rk, 500);
+	if (session->position_due_ms != 0)
+		write_position(session);
+	if (session->position_sent != NULL)
+		rd_kafka_flush(session->plain->rk, 500);
 }
