@@ -52,6 +52,9 @@ $(OBJS): $(HEADERS)
 $(KAFKA_OBJS) $(HTTP_OBJS): $(HEADERS)
 
 PROGRAM_CFLAGS = $(filter-out -flto% -ffat-lto-objects,$(CFLAGS)) $(OUTBOX_CFLAGS) -pthread
+build/obj/outbox-kafka/diagnose_library.o: PROGRAM_CFLAGS += \
+	-DOUTBOX_AVRO_VERSION='"$(shell pkg-config --modversion avro-c)"'
+
 build/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(PROGRAM_CFLAGS) -DFRONTEND -D_GNU_SOURCE -Isrc -I$(shell $(PG_CONFIG) --includedir-server) \

@@ -17,6 +17,7 @@
  */
 #include "outbox-kafka/session.h"
 
+#include "outbox-kafka/diagnose.h"
 #include "outbox-kafka/report.h"
 
 #define MESSAGE_COST	600
@@ -120,6 +121,8 @@ outbox_delivered(const rd_kafka_message_t *message)
 	in_flight -= (int64) (message->len + message->key_len) + MESSAGE_COST;
 	if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
 		note_failure(&tag, message);
+	else if (tag.topic == OUTBOX_NO_TOPIC)
+		outbox_clock_note(message);
 	if (what == OUTBOX_MESSAGE_PUT)
 		the_session->put_state = OUTBOX_PUT_DONE;
 	else if (what == OUTBOX_MESSAGE_POSITION)

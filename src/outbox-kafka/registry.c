@@ -12,6 +12,7 @@
  *	latest		GET subjects/S/versions/latest, the same comparison
  *	keep id		PUT mode/S IMPORT, POST with the id, PUT mode/S back
  *	check		GET schemas/ids/N of an id given before
+ *	ping		GET config, which all of them have
  *
  * Each of them may be repeated at any time: registering what is there gives
  * its id again.  A process that dies in mode IMPORT leaves the subject in that
@@ -428,4 +429,15 @@ outbox_registry_get_id(OutboxRegistry *registry, const OutboxRegister *what,
 			check_new_id(registry, what, subject, *id, result);
 	pfree(subject);
 	return good;
+}
+
+bool
+outbox_registry_ping(OutboxRegistry *registry, OutboxResult *result)
+{
+	OutboxRegistryAnswer answer;
+
+	if (!ask(registry, NULL, "/config", NULL, "answer", &answer, result))
+		return false;
+	pfree(answer.body.data);
+	return true;
 }

@@ -36,4 +36,8 @@ extern bool outbox_registry_get_schema(OutboxRegistry *registry, uint32 id,
 									   OutboxRegistrySchema *schema,
 									   OutboxResult *result);
 
+/* Whether it answers and lets us in; blocks as above. */
+extern bool outbox_registry_ping(OutboxRegistry *registry,
+								 OutboxResult *result);
+
 #endif							/* OUTBOX_KAFKA_REGISTRY_H */

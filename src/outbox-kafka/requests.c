@@ -13,6 +13,7 @@
 #include "outbox-kafka/session.h"
 
 #include "base/cursor.h"
+#include "outbox-kafka/diagnose.h"
 #include "outbox-kafka/position_topic.h"
 #include "outbox-kafka/report.h"
 #include "outbox-kafka/topics.h"
@@ -275,6 +276,9 @@ outbox_request(OutboxSession *session, OutboxFrameType type,
 			break;
 		case OUTBOX_FRAME_REGISTER:
 			outbox_register_request(session, body, len);
+			break;
+		case OUTBOX_FRAME_DIAGNOSE:
+			outbox_diagnose_request(session, body, len);
 			break;
 		default:
 			outbox_link_leave();

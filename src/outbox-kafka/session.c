@@ -147,7 +147,8 @@ outbox_session_bury(OutboxSession *session, OutboxHandle *handle)
 void
 outbox_session_dig(OutboxSession *session)
 {
-	if (session->nburied == 0 || !outbox_worker_idle(&session->requests))
+	if (session->nburied == 0 || !outbox_worker_idle(&session->requests) ||
+		!outbox_worker_idle(&session->registrar))
 		return;
 	while (session->nburied > 0)
 		outbox_handle_discard(session->buried[--session->nburied]);

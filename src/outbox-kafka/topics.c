@@ -176,6 +176,9 @@ create_topic(rd_kafka_t *rk, const TopicJob *topic, char *text, size_t size)
 	{
 		rd_kafka_NewTopic_set_config(new_topic, "cleanup.policy", "compact");
 		rd_kafka_NewTopic_set_config(new_topic, "segment.bytes", "16777216");
+		/* see clock.c */
+		rd_kafka_NewTopic_set_config(new_topic, "message.timestamp.type",
+									 "LogAppendTime");
 	}
 	options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
 	rd_kafka_AdminOptions_set_operation_timeout(options, 5000, NULL, 0);

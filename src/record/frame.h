@@ -34,6 +34,10 @@
  *					registry; answered by REGISTERED when it is known what
  *					came of it, not in order with other answers
  *
+ *	DIAGNOSE		see diagnosis.h: look at broker, topics and registry for
+ *					outbox.check(); answered by DIAGNOSIS, not in order with
+ *					other answers
+ *
  * child -> relay
  *	HELLO_OK		u16 protocol version, string librdkafka version
  *	POSITION		bytes position record or null, bytes highest claim or
@@ -58,6 +62,7 @@
  *					and the next can be begun; a hint, no answer to anything
  *	REGISTERED		see register.h: the id, or why there is none.  Never
  *					FAILED: what the registry says is no producer's trouble
+ *	DIAGNOSIS		see diagnosis.h: what was found; never FAILED either
  *
  * An event in DATA:
  *	u32 length of what follows, u32 topic index, i32 partition (-1 = by key),
@@ -91,6 +96,7 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_PING = 0x08,
 	OUTBOX_FRAME_STOP = 0x09,
 	OUTBOX_FRAME_REGISTER = 0x0A,
+	OUTBOX_FRAME_DIAGNOSE = 0x0B,
 
 	OUTBOX_FRAME_HELLO_OK = 0x81,
 	OUTBOX_FRAME_POSITION = 0x82,
@@ -104,7 +110,8 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_STATUS = 0x8A,
 	OUTBOX_FRAME_RECORDED = 0x8B,
 	OUTBOX_FRAME_READY = 0x8C,
-	OUTBOX_FRAME_REGISTERED = 0x8D
+	OUTBOX_FRAME_REGISTERED = 0x8D,
+	OUTBOX_FRAME_DIAGNOSIS = 0x8E
 } OutboxFrameType;
 
 typedef enum OutboxDelivery

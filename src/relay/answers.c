@@ -232,6 +232,9 @@ outbox_relay_frame(void *arg, OutboxFrameType type, OutboxCursor *body)
 		case OUTBOX_FRAME_REGISTERED:
 			outbox_schemas_answered(relay, body);
 			break;
+		case OUTBOX_FRAME_DIAGNOSIS:
+			outbox_diagnosis_answered(relay, body);
+			break;
 		case OUTBOX_FRAME_POSITION:
 			take_position(relay, body);
 			relay->answer = type;

@@ -37,6 +37,7 @@
 #include "relay/program.h"
 #include "replication/slot.h"
 #include "source/source.h"
+#include "state/state.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -143,6 +144,7 @@ end_http(int code, Datum arg)
 	if (pid == 0)
 		return;
 	http.pid = 0;
+	pg_atomic_write_u32(&OutboxState->http_serves, 0);
 	outbox_program_end(pid, http.sock);
 	http.sock = PGINVALID_SOCKET;
 }
@@ -363,6 +365,7 @@ handle_line(char *line, int len)
 	{
 		case 'R':
 			http.failures = 0;
+			pg_atomic_write_u32(&OutboxState->http_serves, 1);
 			/* fall through */
 		case 'L':
 			ereport(LOG, (errmsg("outbox-http: %s", line + 1)));

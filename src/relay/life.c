@@ -109,7 +109,7 @@ outbox_relay_stop(OutboxRelay *relay, OutboxRelayState state,
 		entry->failures == 0;
 	if (state < OUTBOX_FIRST_REFUSING_STATE)
 		schedule_retry(entry);
-	else if (pg_atomic_read_u32(&entry->asked) != 0)
+	else if ((pg_atomic_read_u32(&entry->asked) & ~OUTBOX_ASK_DIAGNOSE) != 0)
 		entry->next_retry_at = 0;	/* adopt(), perhaps: look again */
 	else
 		entry->next_retry_at = DT_NOEND;
@@ -261,6 +261,10 @@ obey(OutboxRelay *relay)
 		if (memcmp(&before, &relay->instance.id, sizeof(before)) != 0)
 			proc_exit(0);		/* dropped and created again */
 	}
+	if ((asked & OUTBOX_ASK_DIAGNOSE) && IsTransactionState())
+		pg_atomic_fetch_or_u32(&relay->entry->asked, OUTBOX_ASK_DIAGNOSE);
+	else if (asked & OUTBOX_ASK_DIAGNOSE)
+		outbox_diagnosis_ask(relay);
 }
 
 /* After every sleep. */

@@ -315,4 +315,8 @@ extern bool outbox_schemas_known(const OutboxRouteEntry *route,
 								 const OutboxWalMessage *msg);
 extern void outbox_schemas_answered(OutboxRelay *relay, OutboxCursor *body);
 
+/* diagnosis.c: look at Kafka for outbox.check(), and what was found */
+extern void outbox_diagnosis_ask(OutboxRelay *relay);
+extern void outbox_diagnosis_answered(OutboxRelay *relay, OutboxCursor *body);
+
 #endif							/* OUTBOX_RELAY_H */

@@ -72,6 +72,7 @@ startup_shmem(void)
 		OutboxState->lock = &GetNamedLWLockTranche("outbox")->lock;
 		OutboxState->max_databases = outbox_max_databases;
 		pg_atomic_init_u32(&OutboxState->decoders, 0);
+		pg_atomic_init_u32(&OutboxState->http_serves, 0);
 		for (int i = 0; i < OutboxState->max_databases; i++)
 		{
 			OutboxRelayEntry *entry = &OutboxState->entries[i];
@@ -139,6 +140,8 @@ clear_entry(OutboxRelayEntry *entry)
 	entry->creator = InvalidFullTransactionId;
 	entry->hold_until = 0;
 	entry->starting_until = 0;
+	entry->diagnosis.at = 0;
+	entry->diagnosis.len = 0;
 	pg_atomic_write_u32(&entry->asked, 0);
 	pg_atomic_write_u64(&entry->commit_hint, 0);
 }

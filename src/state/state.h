@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "record/diagnosis.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
@@ -58,6 +59,7 @@ typedef enum OutboxRelayState
 #define OUTBOX_ASK_LEAVE	0x01	/* exit now: the database must be free */
 #define OUTBOX_ASK_RELOAD	0x02	/* read outbox.instance again */
 #define OUTBOX_ASK_RESTART	0x04	/* exit and be started again at once */
+#define OUTBOX_ASK_DIAGNOSE	0x08	/* have a look at Kafka for outbox.check() */
 
 #define OUTBOX_MAX_TOPIC_STATS	64
 #define OUTBOX_TOPIC_NAME_SIZE	256
@@ -70,6 +72,14 @@ typedef struct OutboxTopicStat
 	TimestampTz last_at;
 } OutboxTopicStat;
 
+/* What Kafka looked like when outbox.check() last had it looked at. */
+typedef struct OutboxDiagnosis
+{
+	TimestampTz at;				/* 0 = never */
+	uint32		len;
+	char		body[OUTBOX_DIAGNOSIS_SIZE];	/* see record/diagnosis.h */
+} OutboxDiagnosis;
+
 typedef struct OutboxRelayEntry
 {
 	/* Under OutboxShared->lock: */
@@ -77,6 +87,7 @@ typedef struct OutboxRelayEntry
 	FullTransactionId creator;	/* CREATE EXTENSION not known to be over */
 	TimestampTz hold_until;		/* do not start a relay before */
 	TimestampTz starting_until; /* a start is under way until then */
+	OutboxDiagnosis diagnosis;	/* written by the relay */
 
 	pg_atomic_uint32 asked;		/* OUTBOX_ASK_* */
 	pg_atomic_uint64 commit_hint;	/* end of the newest commit that carries
@@ -146,6 +157,7 @@ typedef struct OutboxShared
 	int			launcher_procno;
 	int			max_databases;
 	pg_atomic_uint32 decoders;	/* entries with decoding set */
+	pg_atomic_uint32 http_serves;	/* outbox-http has said that it is ready */
 	OutboxRelayEntry entries[FLEXIBLE_ARRAY_MEMBER];
 } OutboxShared;
 

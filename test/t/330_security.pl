@@ -147,6 +147,11 @@ admin($admin, 'allow', 'outbox', 'topic', $plain, 'all');
 admin($admin, 'allow', 'outbox', 'topic', $typed, 'all');
 resumes('SASL PLAIN, rights granted one by one');
 
+# "all" includes DescribeConfigs, but not on the cluster
+like($node->safe_psql('postgres', "SELECT string_agg(severity || ' ' || object || ' ' || problem, E'\n')
+	FROM outbox.kafka_findings('30 s')"), qr/^info broker 1 its settings cannot be seen: .*authoriz/im,
+	'check: no right to see the settings of a broker');
+
 admin($admin, 'deny', 'outbox', 'topic', $typed, 'all');
 put($node, 'typed', 2);
 ok_state($node, 'misconfigured', "$typed.*authoriz", 'right to a topic taken while streaming');
