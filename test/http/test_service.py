@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Life of outbox-http: started, watched, replaced and ended by the launcher;
 what it says while the database is away; metrics and health."""
+import json
 import os
+import re
 import signal
 import subprocess
 import time
 
-from httptest import Server, free_port, parent, run, test, wait_for
+from httptest import ROOT, Server, free_port, parent, run, test, wait_for
 
 server = Server(writes=True)
 
@@ -231,6 +233,28 @@ def metrics_complete():
     assert values[rows[-1]] == values[latency + '_count{datname="postgres"}']
     assert latency + '_sum{datname="postgres"}' in values
     assert types["outbox_http_answers_total"] == "counter" and types["outbox_relay_lag_bytes"] == "gauge"
+
+
+@test("metrics: the dashboard and the alert rules name what is there")
+def metrics_documented():
+    _, types = metrics()
+    docs = os.path.join(ROOT, "docs")
+    with open(os.path.join(docs, "grafana-dashboard.json")) as file:
+        dashboard = json.load(file)
+    with open(os.path.join(docs, "prometheus-alerts.yml")) as file:
+        rules = file.read()
+    with open(os.path.join(docs, "monitoring.md")) as file:
+        page = file.read()
+    asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
+    asked += re.findall(r"^ +expr: (.*)$", rules, re.M)
+    assert len(asked) > 25, asked
+    for expr in asked:
+        names = re.findall(r"\boutbox_\w+", expr)
+        assert names, expr
+        for name in names:
+            assert name in types or types.get(name[:-len("_bucket")]) == "histogram", name
+    alerts = re.findall(r"alert: (\w+)", rules)
+    assert sorted(alerts) == sorted(re.findall(r"^\| `(Outbox\w+)` \|", page, re.M)), alerts
 
 
 @test("database away: schemas by id from memory, 503 for the rest, and back by itself")

@@ -255,13 +255,14 @@ is(sorted(map { my ($first) = /^\|([^|]*)\|/; ($first // '') =~ /`(\w+)`/g } spl
 	sorted($states =~ /"(\w+)"/g, 'standby'), 'states.md has every state');
 
 foreach my $what ([ status => 'SELECT * FROM outbox.status()' ],
-	[ stat_relay => 'SELECT * FROM outbox.stat_relay' ], [ stat_topic => 'SELECT * FROM outbox.stat_topic' ])
+	[ stat_relay => 'SELECT * FROM outbox.stat_relay' ], [ stat_topic => 'SELECT * FROM outbox.stat_topic' ],
+	[ stat_latency => 'SELECT * FROM outbox.stat_latency' ])
 {
-	my ($table) = slurp('docs/operations.md') =~ /<!-- columns of $what->[0] -->(.*?)<!-- end -->/s;
+	my ($table) = slurp('docs/monitoring.md') =~ /<!-- columns of $what->[0] -->(.*?)<!-- end -->/s;
 	my ($head) = split /\n/, $node->safe_psql('postgres', "CREATE TEMP VIEW v AS $what->[1];
 		SELECT string_agg(attname, ' ') FROM pg_attribute WHERE attrelid = 'v'::regclass");
 	is(sorted(map { /^\| (`.*?) \|/ ? $1 =~ /`(\w+)`/g : () } split /\n/, $table // ''), sorted(split / /, $head),
-		"operations.md has every column of $what->[0]");
+		"monitoring.md has every column of $what->[0]");
 }
 
 # ---- links and files -------------------------------------------------------
