@@ -185,31 +185,43 @@ put_states(StringInfo out, const OutboxRows *rows)
 	}
 }
 
-/* Rows of a database follow each other, the last one has all that it counted. */
+/*
+ * One bucket; the last one of a database has all that it counted.  A server of
+ * another version may leave something out: then there is no bucket.
+ */
+static void
+put_bucket(StringInfo out, const char *name, const OutboxRows *rows, int row)
+{
+	const char *database = outbox_rows_text(rows, row, 0);
+	const char *le = outbox_rows_text(rows, row, 1);
+	const char *count = outbox_rows_text(rows, row, 2);
+	const char *sum = outbox_rows_text(rows, row, 3);
+	bool		last;
+
+	if (database == NULL || le == NULL || count == NULL || sum == NULL)
+		return;
+	last = strcmp(le, "Infinity") == 0;
+	appendStringInfo(out, "%s_bucket{", name);
+	put_label(out, "datname", database);
+	put_label(out, "le", last ? "+Inf" : le);
+	appendStringInfo(out, "} %s\n", count);
+	for (int i = 0; last && i < 2; i++)
+	{
+		appendStringInfo(out, "%s_%s{", name, i == 0 ? "count" : "sum");
+		put_label(out, "datname", database);
+		appendStringInfo(out, "} %s\n", i == 0 ? count : sum);
+	}
+}
+
+/* Rows of a database follow each other. */
 static void
 put_histogram(StringInfo out, const OutboxRows *rows)
 {
 	const char *name = "outbox_publish_latency_seconds";
-	int			n = outbox_rows_count(rows);
 
 	put_type(out, name, "histogram", "From commit to being published.");
-	for (int row = 0; row < n; row++)
-	{
-		const char *database = outbox_rows_text(rows, row, 0);
-		const char *le = outbox_rows_text(rows, row, 1);
-		bool		last = strcmp(le, "Infinity") == 0;
-
-		appendStringInfo(out, "%s_bucket{", name);
-		put_label(out, "datname", database ? database : "");
-		put_label(out, "le", last ? "+Inf" : le);
-		appendStringInfo(out, "} %s\n", outbox_rows_text(rows, row, 2));
-		for (int i = 2; last && i <= 3; i++)
-		{
-			appendStringInfo(out, "%s_%s{", name, i == 2 ? "count" : "sum");
-			put_label(out, "datname", database ? database : "");
-			appendStringInfo(out, "} %s\n", outbox_rows_text(rows, row, i));
-		}
-	}
+	for (int row = 0; row < outbox_rows_count(rows); row++)
+		put_bucket(out, name, rows, row);
 }
 
 static void
