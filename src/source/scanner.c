@@ -189,6 +189,7 @@ handle_commit(OutboxScanner *scanner, OutboxSink *sink,
 		txn.commit_crc = record->header.xl_crc;
 		txn.commit_time = parsed.xact_time;
 		txn.prepared = prepared;
+		txn.estimated = false;
 		gather(scanner, txn.xid, parsed.nsubxacts, parsed.subxacts);
 		if (record->next_lsn <= scanner->position)
 			forget_gathered(scanner);
