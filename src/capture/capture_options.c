@@ -25,20 +25,6 @@
 
 static char *outbox_capture_topic_prefix = NULL;
 
-static bool
-check_topic_prefix(char **newval, void **extra, GucSource source)
-{
-	const char *problem;
-
-	if (*newval == NULL || **newval == '\0')
-		return true;
-	problem = outbox_topic_problem(*newval, strlen(*newval));
-	if (problem == NULL)
-		return true;
-	GUC_check_errdetail("A topic name that begins so %s.", problem);
-	return false;
-}
-
 void
 outbox_capture_init(void)
 {
@@ -47,7 +33,7 @@ outbox_capture_init(void)
 							   "Then come schema and table.  Empty: the name of the database.",
 							   &outbox_capture_topic_prefix, "",
 							   PGC_SIGHUP, 0,
-							   check_topic_prefix, NULL, NULL);
+							   outbox_check_topic_prefix, NULL, NULL);
 }
 
 static char *

@@ -17,6 +17,7 @@
 #include "base/uuid7.h"
 #include "catalog/catalog.h"
 #include "fmgr.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -24,6 +25,10 @@
 extern int	outbox_max_event_size;	/* bytes: key, headers and value */
 extern char *outbox_traceparent;	/* "" = none */
 extern char *outbox_topic_prefix;	/* of default topics, "" = none */
+
+/* Check hook of settings that a topic's name begins with. */
+extern bool outbox_check_topic_prefix(char **newval, void **extra,
+									  GucSource source);
 
 /* Called from _PG_init(). */
 extern void outbox_emit_init(void);

@@ -41,8 +41,8 @@ check_traceparent(char **newval, void **extra, GucSource source)
 	return true;
 }
 
-static bool
-check_topic_prefix(char **newval, void **extra, GucSource source)
+bool
+outbox_check_topic_prefix(char **newval, void **extra, GucSource source)
 {
 	const char *problem;
 
@@ -76,5 +76,5 @@ outbox_emit_init(void)
 							   NULL,
 							   &outbox_topic_prefix, "",
 							   PGC_SIGHUP, 0,
-							   check_topic_prefix, NULL, NULL);
+							   outbox_check_topic_prefix, NULL, NULL);
 }
