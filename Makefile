@@ -10,11 +10,11 @@ EXTENSION = outbox
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" outbox.control)
 MODULE_big = outbox
 
-ROOMS = base record avro state catalog schema rowcodec emit capture source relay jobs admin
+ROOMS = base record avro state catalog schema rowcodec emit capture source eventlog relay jobs admin
 OBJS = src/outbox.o src/guc.o $(patsubst %.c,%.o,$(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))) )
 
 # The install script is the rooms' parts in order of dependency.
-SQL_PARTS = $(foreach room,catalog avro schema rowcodec emit admin jobs capture,$(sort $(wildcard src/$(room)/*.sql)))
+SQL_PARTS = $(foreach room,catalog avro schema rowcodec eventlog emit admin jobs capture,$(sort $(wildcard src/$(room)/*.sql)))
 DATA_built = sql/outbox--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(CURDIR)/src

@@ -32,13 +32,9 @@ compute_mac(const void *data, size_t len,
 }
 
 void
-outbox_wal_message_write(StringInfo buf, const OutboxWalMessage *msg,
-						 const uint8 key[OUTBOX_SIPHASH_KEY_SIZE],
-						 const OutboxMacContext *context)
+outbox_wal_message_write_body(StringInfo buf, const OutboxWalMessage *msg)
 {
-	int			start = buf->len;
 	uint8		fixed[FIXED_SIZE];
-	uint64		mac;
 
 	/* At once: each append is a call, and this is in every transaction. */
 	fixed[0] = OUTBOX_WAL_MESSAGE_VERSION;
@@ -56,21 +52,30 @@ outbox_wal_message_write(StringInfo buf, const OutboxWalMessage *msg,
 	outbox_put_bytes(buf, msg->key, msg->key_len);
 	outbox_put_bytes(buf, msg->headers, msg->headers_len);
 	outbox_put_bytes(buf, msg->payload, msg->payload_len);
+}
 
+void
+outbox_wal_message_write(StringInfo buf, const OutboxWalMessage *msg,
+						 const uint8 key[OUTBOX_SIPHASH_KEY_SIZE],
+						 const OutboxMacContext *context)
+{
+	int			start = buf->len;
+	uint64		mac;
+
+	outbox_wal_message_write_body(buf, msg);
 	mac = compute_mac(buf->data + start, buf->len - start, key, context);
 	outbox_put_u64(buf, mac);
 }
 
 OutboxWalParse
-outbox_wal_message_read(const char *data, size_t len, OutboxWalMessage *msg)
+outbox_wal_message_read_body(const char *data, size_t len,
+							 OutboxWalMessage *msg)
 {
 	OutboxCursor c;
 	const uint8 *id;
 	uint8		version;
 
-	if (len <= OUTBOX_MAC_SIZE)
-		return OUTBOX_WAL_MALFORMED;
-	outbox_cursor_init(&c, data, len - OUTBOX_MAC_SIZE);
+	outbox_cursor_init(&c, data, len);
 
 	version = outbox_get_u8(&c);
 	if (version != OUTBOX_WAL_MESSAGE_VERSION)
@@ -101,6 +106,14 @@ outbox_wal_message_read(const char *data, size_t len, OutboxWalMessage *msg)
 		outbox_headers_count(msg->headers, msg->headers_len) < 0)
 		return OUTBOX_WAL_MALFORMED;
 	return OUTBOX_WAL_OK;
+}
+
+OutboxWalParse
+outbox_wal_message_read(const char *data, size_t len, OutboxWalMessage *msg)
+{
+	if (len <= OUTBOX_MAC_SIZE)
+		return OUTBOX_WAL_MALFORMED;
+	return outbox_wal_message_read_body(data, len - OUTBOX_MAC_SIZE, msg);
 }
 
 bool

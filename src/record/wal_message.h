@@ -116,6 +116,12 @@ extern void outbox_wal_message_write(StringInfo buf, const OutboxWalMessage *msg
 extern OutboxWalParse outbox_wal_message_read(const char *data, size_t len,
 											  OutboxWalMessage *msg);
 
+/* The same without a MAC, as the event log keeps them (log_block.h). */
+extern void outbox_wal_message_write_body(StringInfo buf,
+										  const OutboxWalMessage *msg);
+extern OutboxWalParse outbox_wal_message_read_body(const char *data, size_t len,
+												   OutboxWalMessage *msg);
+
 /* Whether the trailing MAC of a record is the one that key and context give. */
 extern bool outbox_wal_message_verify(const char *data, size_t len,
 									  const uint8 key[OUTBOX_SIPHASH_KEY_SIZE],

@@ -14,7 +14,7 @@ ROOT = os.environ.get("OUTBOX_ROOT") or os.path.abspath(
 # From the top down, as the design lists them.
 LAYERS = [
     {"admin", "jobs", "relay"},
-    {"source", "emit", "capture"},
+    {"source", "eventlog", "emit", "capture"},
     {"rowcodec", "schema"},
     {"catalog"},
     {"avro", "state"},
@@ -28,7 +28,8 @@ PROGRAMS = {"outbox-kafka", "outbox-http"}
 PROGRAMS_SEE = {"base", "record", "avro"}
 
 # They meet in record/ alone.
-NEVER = {"emit": {"source", "relay"}, "capture": {"source", "relay"}}
+NEVER = {"emit": {"source", "relay", "eventlog"},
+         "capture": {"source", "relay", "eventlog"}}
 
 LIBRARIES = {
     "librdkafka": (re.compile(r"\brdkafka\w*\.h\b"), {"outbox-kafka"}),
