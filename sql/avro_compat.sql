@@ -54,6 +54,7 @@ SELECT * FROM outbox.check_compatibility('"int"', '{"\"int\"","\"strong\""}', 'B
 -- anybody may ask; names of unknown logical types keep their letters
 CREATE ROLE compat_nobody;
 GRANT USAGE ON SCHEMA outbox TO compat_nobody;
+GRANT EXECUTE ON FUNCTION outbox.check_compatibility TO compat_nobody;
 SET ROLE compat_nobody;
 SELECT rule, message FROM outbox.check_compatibility('{"type": "int", "logicalType": "größe"}', '{"\"int\""}');
 RESET ROLE;

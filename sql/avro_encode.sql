@@ -157,10 +157,12 @@ SELECT outbox.decode('\x');
 -- everybody may
 CREATE ROLE avro_nobody;
 GRANT USAGE ON SCHEMA outbox TO avro_nobody;
+GRANT EXECUTE ON FUNCTION outbox.decode TO avro_nobody;
 SET ROLE avro_nobody;
 SELECT outbox.decode('\x0000000000');
 RESET ROLE;
 REVOKE USAGE ON SCHEMA outbox FROM avro_nobody;
+REVOKE EXECUTE ON FUNCTION outbox.decode FROM avro_nobody;
 DROP ROLE avro_nobody;
 
 -- JSON as text: a literal without a type, a column

@@ -140,11 +140,13 @@ SELECT outbox.capture_preview('pg_class');
 CREATE ROLE regress_outbox_nobody;
 SELECT outbox.capture('defaults') IS NOT NULL AS ok;
 GRANT USAGE ON SCHEMA outbox TO regress_outbox_nobody;
+GRANT EXECUTE ON FUNCTION outbox.capture_preview TO regress_outbox_nobody;
 SET ROLE regress_outbox_nobody;
 SELECT outbox.capture_preview('defaults');
 RESET ROLE;
 SELECT outbox.capture_preview('defaults', ROW(1)::record);
 REVOKE USAGE ON SCHEMA outbox FROM regress_outbox_nobody;
+REVOKE EXECUTE ON FUNCTION outbox.capture_preview FROM regress_outbox_nobody;
 DROP ROLE regress_outbox_nobody;
 
 -- as many columns as there can be

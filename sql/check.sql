@@ -82,6 +82,19 @@ ROLLBACK PREPARED 'check''s own';
 -- limits of WAL
 SELECT count(*) FROM outbox.check('0 s') WHERE object LIKE 'replication slot outbox%' AND severity = 'info';
 
+-- the predefined roles
+CREATE ROLE regress_check_team;
+CREATE ROLE regress_check_one IN ROLE regress_check_team;
+GRANT outbox_admin TO regress_check_team;
+SELECT * FROM news;
+REVOKE outbox_admin FROM regress_check_team;
+DROP ROLE regress_check_one, regress_check_team;
+BEGIN;
+ALTER ROLE outbox_emitter LOGIN;
+ALTER ROLE outbox_monitor RENAME TO regress_check_monitor;
+SELECT * FROM news;
+ROLLBACK;
+
 -- who may
 CREATE ROLE regress_check_nobody;
 GRANT USAGE ON SCHEMA outbox TO regress_check_nobody;

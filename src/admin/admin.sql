@@ -46,6 +46,8 @@ CREATE VIEW outbox.stat_relay AS
 
 CREATE VIEW outbox.stat_topic AS
 	SELECT * FROM outbox.topic_rows();
+GRANT EXECUTE ON FUNCTION outbox.relay_rows(), outbox.topic_rows() TO outbox_admin, outbox_monitor;
+GRANT SELECT ON outbox.stat_relay, outbox.stat_topic TO outbox_admin, outbox_monitor;
 
 -- One row: how this database's relay is.
 CREATE FUNCTION outbox.status(
@@ -112,6 +114,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION outbox.status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.status() TO outbox_admin, outbox_monitor;
 
 CREATE FUNCTION outbox.notify_relay() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -129,6 +132,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION outbox.pause() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.pause() TO outbox_admin;
 
 CREATE FUNCTION outbox.resume() RETURNS void
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -140,6 +144,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION outbox.resume() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.resume() TO outbox_admin;
 
 -- The refusing state that this database's relay left, to look again, and has
 -- not yet got over; null when there is none.
@@ -180,18 +185,21 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION outbox.adopt(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.adopt(text) TO outbox_admin;
 
 -- End the relay's process and start another at once.
 CREATE FUNCTION outbox.restart() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'outbox_restart';
 REVOKE ALL ON FUNCTION outbox.restart() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.restart() TO outbox_admin;
 
 -- Every commit up to here is in Kafka.  Null until known after a start.
 CREATE FUNCTION outbox.published_lsn() RETURNS pg_lsn
 	LANGUAGE c VOLATILE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'outbox_published_lsn';
 REVOKE ALL ON FUNCTION outbox.published_lsn() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.published_lsn() TO outbox_admin, outbox_monitor;
 
 -- Wait until all that this session has committed is in Kafka; false when the
 -- timeout came first.  Null waits for ever.
@@ -200,6 +208,7 @@ CREATE FUNCTION outbox.wait_published(timeout interval DEFAULT NULL)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'outbox_wait_published';
 REVOKE ALL ON FUNCTION outbox.wait_published(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.wait_published(interval) TO outbox_admin, outbox_emitter, outbox_monitor;
 
 -- Dead letters -----------------------------------------------------------------
 -- Events that were refused for good (reason), and those that follow one of the
@@ -208,6 +217,7 @@ CREATE FUNCTION outbox.header_block_json(block bytea) RETURNS jsonb
 	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'outbox_header_block_json';
 REVOKE ALL ON FUNCTION outbox.header_block_json(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.header_block_json(bytea) TO outbox_admin;
 
 CREATE VIEW outbox.dead_letter AS
 	SELECT p.id, r.event_type, p.event_id, p.topic,
@@ -222,6 +232,7 @@ CREATE VIEW outbox.dead_letter AS
 	FROM outbox.parked_event p
 		JOIN outbox.route r ON r.id = p.route_id
 		LEFT JOIN outbox.schema k ON k.id = p.key_schema_id;
+GRANT SELECT ON outbox.dead_letter TO outbox_admin;
 COMMENT ON VIEW outbox.dead_letter IS
 	'events that could not be published, and those that follow one of the same topic and key';
 COMMENT ON COLUMN outbox.dead_letter.value IS
@@ -253,5 +264,6 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION outbox.discard_dead_letter(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.discard_dead_letter(bigint, text) TO outbox_admin;
 COMMENT ON FUNCTION outbox.discard_dead_letter(bigint, text) IS
 	'give a dead letter up; it is kept, with the reason, and holds its key no longer';

@@ -215,6 +215,33 @@ BEGIN
 END
 $$;
 
+-- Who is trusted with the predefined roles of src/catalog/roles.sql.
+CREATE FUNCTION outbox.check_roles(
+	OUT severity text, OUT object text, OUT problem text, OUT hint text)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'warning', format('role %s', n), 'it is gone, and with it what was granted to it',
+		'See docs/security.md for what it had.'
+	FROM unnest(ARRAY['outbox_admin', 'outbox_emitter', 'outbox_monitor']) n
+	WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n)
+	UNION ALL
+	SELECT 'warning', format('role %s', r.rolname), 'it can log in, or may more than what is granted to it',
+		'Outbox made none such: see who did, then ALTER ROLE ... NOLOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS.'
+	FROM pg_roles r
+	WHERE r.rolname IN ('outbox_admin', 'outbox_emitter', 'outbox_monitor')
+		AND (r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls)
+	UNION ALL
+	SELECT 'info', 'role outbox_admin', format('its members: %s', m.names),
+		'They may change every event type, and stop publishing: be sure that all of them should.'
+	FROM pg_roles r, LATERAL (
+			SELECT string_agg(quote_ident(x.rolname), ', ' ORDER BY x.rolname COLLATE "C")
+			FROM pg_roles x
+			WHERE x.oid <> r.oid AND NOT x.rolsuper AND pg_has_role(x.oid, r.oid, 'MEMBER')) m (names)
+	WHERE r.rolname = 'outbox_admin' AND m.names IS NOT NULL;
+$$;
+
 -- What is open for long: the position cannot pass the first event of a
 -- transaction that has not ended.
 CREATE FUNCTION outbox.check_transactions(long_transaction interval,
@@ -386,14 +413,17 @@ AS $$
 		UNION ALL
 		SELECT 5, c.*, clock_timestamp() FROM outbox.check_tables() c
 		UNION ALL
-		SELECT 6, c.* FROM outbox.check_kafka(wait) c)
+		SELECT 6, c.*, clock_timestamp() FROM outbox.check_roles() c
+		UNION ALL
+		SELECT 7, c.* FROM outbox.check_kafka(wait) c)
 		f (area, severity, object, problem, hint, checked_at)
 	ORDER BY array_position(ARRAY['error', 'warning', 'info', 'ok'], f.severity),
 		f.area, f.object, f.problem;
 $$;
 REVOKE ALL ON FUNCTION outbox.check_server(), outbox.check_slot(),
 	outbox.check_relay(), outbox.check_transactions(interval),
-	outbox.check_tables(), outbox.check_kafka(interval),
+	outbox.check_tables(), outbox.check_roles(), outbox.check_kafka(interval),
 	outbox.check(interval, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.check(interval, interval) TO outbox_admin, outbox_monitor;
 COMMENT ON FUNCTION outbox.check(interval, interval) IS
 	'what is wrong, or might become so, with this server, this database and its Kafka';

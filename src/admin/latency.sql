@@ -18,6 +18,8 @@ CREATE FUNCTION outbox.latency_bucket_rows(
 	LANGUAGE c VOLATILE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'outbox_latency_bucket_rows';
 REVOKE ALL ON FUNCTION outbox.latency_bucket_rows() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.latency_rows(), outbox.latency_bucket_rows()
+	TO outbox_admin, outbox_monitor;
 
 -- Null where nothing was published yet.
 CREATE VIEW outbox.stat_latency AS
@@ -39,5 +41,8 @@ CREATE FUNCTION outbox.reset_latency() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'outbox_reset_latency';
 REVOKE ALL ON FUNCTION outbox.reset_latency() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.reset_latency() TO outbox_admin;
+GRANT SELECT ON outbox.stat_latency, outbox.stat_latency_bucket
+	TO outbox_admin, outbox_monitor;
 COMMENT ON FUNCTION outbox.reset_latency() IS
 	'let the latencies of this database be counted anew';

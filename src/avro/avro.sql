@@ -1,5 +1,5 @@
 /*
- * Avro as SQL functions: pure, so everybody may use them.
+ * Avro as SQL functions: pure, so whoever may do anything at all may use them.
  */
 
 CREATE FUNCTION outbox.avro_encode(schema text, value jsonb) RETURNS bytea
@@ -65,3 +65,26 @@ CREATE FUNCTION outbox.check_compatibility(new text, old text[], level text DEFA
 	AS 'MODULE_PATHNAME', 'outbox_check_compatibility_sql';
 COMMENT ON FUNCTION outbox.check_compatibility(text, text[], text) IS
 	'what stands against a new Avro schema after old ones (oldest first) at a compatibility level; no row: nothing';
+
+REVOKE ALL ON FUNCTION
+	outbox.avro_encode(text, jsonb),
+	outbox.avro_encode(text, text),
+	outbox.avro_encode(text, record),
+	outbox.avro_decode(text, bytea, boolean),
+	outbox.decode(bytea),
+	outbox.avro_canonical(text),
+	outbox.avro_fingerprint(text, text),
+	outbox.avro_schema(regtype, text, text),
+	outbox.check_compatibility(text, text[], text)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+	outbox.avro_encode(text, jsonb),
+	outbox.avro_encode(text, text),
+	outbox.avro_encode(text, record),
+	outbox.avro_decode(text, bytea, boolean),
+	outbox.decode(bytea),
+	outbox.avro_canonical(text),
+	outbox.avro_fingerprint(text, text),
+	outbox.avro_schema(regtype, text, text),
+	outbox.check_compatibility(text, text[], text)
+TO outbox_admin, outbox_emitter, outbox_monitor;

@@ -131,6 +131,13 @@ REVOKE ALL ON FUNCTION
 	outbox.capture_change(),
 	outbox.capture_truncate()
 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+	outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+	outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+	outbox.uncapture(regclass),
+	outbox.capture_schema(regnamespace, text[], text[], jsonb),
+	outbox.uncapture_schema(regnamespace, boolean)
+TO outbox_admin;
 
 -- Whether the triggers of a captured table fire; of mode log, whether decoding
 -- has come to it.
@@ -151,7 +158,10 @@ AS $$
 	END
 $$;
 
--- The captured tables that the current user owns.
+REVOKE ALL ON FUNCTION outbox.capture_state(regclass, text, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.capture_state(regclass, text, pg_lsn) TO outbox_admin, outbox_monitor;
+
+-- The captured tables that the current user owns; all, to members of outbox_admin.
 CREATE VIEW outbox.captures WITH (security_barrier) AS
 	SELECT d.relation, d.mode, d.envelope, r.topic, r.format,
 		d.key_format, d.key_columns AS key, d.columns, d.row_filter,
@@ -164,8 +174,14 @@ CREATE VIEW outbox.captures WITH (security_barrier) AS
 	FROM outbox.capture_def d
 		JOIN outbox.route r ON r.id = d.route_id
 		JOIN pg_catalog.pg_class c ON c.oid = d.relation
-	WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE');
-COMMENT ON VIEW outbox.captures IS 'captured tables that the current user owns';
+	WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE')
+		OR EXISTS (
+			SELECT FROM pg_catalog.pg_roles a
+			WHERE a.rolname = 'outbox_admin'
+				AND pg_catalog.pg_has_role(a.oid, 'USAGE'));
+GRANT SELECT ON outbox.captures TO outbox_admin;
+COMMENT ON VIEW outbox.captures IS
+	'captured tables that the current user owns, or as an administrator may see';
 
 -- All captured tables, with the counters of their topics (stat_topic).
 CREATE VIEW outbox.stat_capture AS
@@ -175,21 +191,29 @@ CREATE VIEW outbox.stat_capture AS
 	FROM outbox.capture_def d
 		JOIN outbox.route r ON r.id = d.route_id
 		LEFT JOIN outbox.topic_rows() t ON t.topic = r.topic;
+GRANT SELECT ON outbox.stat_capture TO outbox_admin, outbox_monitor;
 COMMENT ON VIEW outbox.stat_capture IS
 	'captured tables and what has gone to their topics since the server started';
 
 -- The door to all of this; which tables go through it is for their owners.
 CREATE FUNCTION outbox.grant_capture(role name) RETURNS void
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF role IN ('outbox_admin', 'outbox_emitter', 'outbox_monitor') THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('what role "%s" may do is not changed by this function', role),
+			HINT = 'Give it to a role of your own.';
+	END IF;
 	EXECUTE format('GRANT USAGE ON SCHEMA outbox TO %I', role);
 	EXECUTE format('GRANT SELECT ON outbox.captures, outbox.stat_snapshot TO %I', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION
 		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.uncapture(regclass),
+		outbox.capture_preview(regclass, record, record),
+		outbox.capture_state(regclass, text, pg_lsn),
 		outbox.capture_schema(regnamespace, text[], text[], jsonb),
 		outbox.uncapture_schema(regnamespace, boolean),
 		outbox.snapshot(regclass, text, integer, integer),
@@ -203,15 +227,22 @@ COMMENT ON FUNCTION outbox.grant_capture(name) IS
 	'let a role capture tables that it owns';
 
 CREATE FUNCTION outbox.revoke_capture(role name) RETURNS void
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF role IN ('outbox_admin', 'outbox_emitter', 'outbox_monitor') THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('what role "%s" may do is not changed by this function', role),
+			HINT = 'Give it to a role of your own.';
+	END IF;
 	EXECUTE format('REVOKE SELECT ON outbox.captures, outbox.stat_snapshot FROM %I', role);
 	EXECUTE format('REVOKE EXECUTE ON FUNCTION
 		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
 		outbox.uncapture(regclass),
+		outbox.capture_preview(regclass, record, record),
+		outbox.capture_state(regclass, text, pg_lsn),
 		outbox.capture_schema(regnamespace, text[], text[], jsonb),
 		outbox.uncapture_schema(regnamespace, boolean),
 		outbox.snapshot(regclass, text, integer, integer),
@@ -219,9 +250,19 @@ BEGIN
 		outbox.pause_snapshot(bigint),
 		outbox.resume_snapshot(bigint),
 		outbox.cancel_snapshot(bigint) FROM %I', role);
+	-- the schema stays open to whom other things were granted
+	IF 0 = (SELECT count(*) FROM outbox.event_type_def d WHERE d.owner = quote_ident(role)::regrole)
+		+ (SELECT count(*) FROM outbox.event_type_grant g WHERE g.grantee = quote_ident(role)::regrole)
+		AND NOT has_function_privilege(role, 'outbox.registry_version(text, text, boolean)', 'EXECUTE')
+		AND NOT has_function_privilege(role,
+			'outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)', 'EXECUTE')
+	THEN
+		EXECUTE format('REVOKE USAGE ON SCHEMA outbox FROM %I', role);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION outbox.revoke_capture(name) IS
 	'take back what grant_capture gave; what is captured stays so';
 
 REVOKE ALL ON FUNCTION outbox.grant_capture(name), outbox.revoke_capture(name) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.grant_capture(name), outbox.revoke_capture(name) TO outbox_admin;

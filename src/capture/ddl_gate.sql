@@ -10,6 +10,7 @@ CREATE FUNCTION outbox.plan_ddl(statement text,
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'outbox_plan_ddl';
 REVOKE ALL ON FUNCTION outbox.plan_ddl(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.plan_ddl(text) TO outbox_admin;
 COMMENT ON FUNCTION outbox.plan_ddl(text) IS
 	'what DDL would mean for event types: run and rolled back; no row: nothing';
 

@@ -1,4 +1,28 @@
 /*
+ * Whoever else may create in the schema could have put functions there that are
+ * taken for ours, or drop the schema.
+ */
+DO $$
+BEGIN
+	IF EXISTS (
+		SELECT FROM pg_catalog.pg_namespace n, LATERAL (
+				SELECT n.nspowner UNION ALL
+				SELECT a.grantee FROM pg_catalog.aclexplode(n.nspacl) a
+				WHERE a.privilege_type = 'CREATE' UNION ALL
+				SELECT p.proowner FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid UNION ALL
+				SELECT o.oprowner FROM pg_catalog.pg_operator o WHERE o.oprnamespace = n.oid) w (role)
+			LEFT JOIN pg_catalog.pg_roles r ON r.oid = w.role
+		WHERE n.nspname = 'outbox' AND r.rolsuper IS NOT TRUE)
+	THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = 'schema "outbox" is not the superusers'' alone',
+			DETAIL = 'Somebody else owns it, may create in it, or has functions in it.',
+			HINT = 'Rename or drop it, or have a superuser own it and what is in it, and revoke CREATE.';
+	END IF;
+END
+$$;
+
+/*
  * The extension's tables.  Nobody but the owner may read or write them; views
  * and functions of the other rooms are the way in, and see to it that what a
  * row refers to is there: foreign keys would make pg_restore --jobs fail, which

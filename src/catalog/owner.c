@@ -19,6 +19,9 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
+
+#define OUTBOX_ADMIN	"outbox_admin"
 
 void
 outbox_owner_begin(OutboxOwnerScope *scope)
@@ -61,6 +64,24 @@ outbox_owner_execute(const char *sql, int nargs, const Oid *types,
 				 errmsg("could not change outbox tables: %s",
 						SPI_result_code_string(rc))));
 	return SPI_processed;
+}
+
+bool
+outbox_owner_is_predefined(Oid role)
+{
+	char	   *name = OidIsValid(role) ? GetUserNameFromId(role, true) : NULL;
+
+	return name != NULL && (strcmp(name, OUTBOX_ADMIN) == 0 ||
+							strcmp(name, "outbox_emitter") == 0 ||
+							strcmp(name, "outbox_monitor") == 0);
+}
+
+bool
+outbox_owner_is_admin(Oid role)
+{
+	Oid			admin = get_role_oid(OUTBOX_ADMIN, true);
+
+	return OidIsValid(admin) && has_privs_of_role(role, admin);
 }
 
 int32

@@ -33,6 +33,12 @@ extern uint64 outbox_owner_execute(const char *sql, int nargs,
 								   const Oid *types, const Datum *values,
 								   const char *nulls);
 
+/* Whether role is one of those that src/catalog/roles.sql makes. */
+extern bool outbox_owner_is_predefined(Oid role);
+
+/* Whether role has the privileges of outbox_admin. */
+extern bool outbox_owner_is_admin(Oid role);
+
 /* First column (int4) of the first row of the last statement. */
 extern int32 outbox_owner_result_int(void);
 

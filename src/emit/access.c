@@ -30,6 +30,7 @@
 	"outbox.emit(text, json, text, jsonb, uuid), " \
 	"outbox.emit(text, record, text, jsonb, uuid), " \
 	"outbox.emit_avro(text, bytea, text, jsonb, uuid), " \
+	"outbox.uuid_v7(), " \
 	"outbox.attach_table(regclass, jsonb, text[]), " \
 	"outbox.detach_table(regclass), " \
 	"outbox.create_outbox_table(text)"
@@ -46,7 +47,20 @@
 	"outbox.subjects, outbox.schemas, outbox.schema_versions"
 
 #define SCHEMA_FUNCTIONS \
-	"outbox.schema_diff(text, integer, integer)"
+	"outbox.schema_diff(text, integer, integer), " \
+	"outbox.schema_parts(jsonb, text, text), " \
+	"outbox.schema_type_text(jsonb, text)"
+
+#define AVRO_FUNCTIONS \
+	"outbox.avro_encode(text, jsonb), " \
+	"outbox.avro_encode(text, text), " \
+	"outbox.avro_encode(text, record), " \
+	"outbox.avro_decode(text, bytea, boolean), " \
+	"outbox.decode(bytea), " \
+	"outbox.avro_canonical(text), " \
+	"outbox.avro_fingerprint(text, text), " \
+	"outbox.avro_schema(regtype, text, text), " \
+	"outbox.check_compatibility(text, text[], text)"
 
 /* "role", or PUBLIC; NULL when there is no such role (any more). */
 static const char *
@@ -92,63 +106,80 @@ may_execute(Oid role, const char *function)
 							 2, types, values, NULL) > 0;
 }
 
+static void
+open_doors(const char *target, bool owner)
+{
+	outbox_owner_command("GRANT USAGE ON SCHEMA outbox TO %s", target);
+	outbox_owner_command("GRANT INSERT ON outbox.event TO %s", target);
+	outbox_owner_command("GRANT SELECT ON outbox.event, outbox.event_types TO %s",
+						 target);
+	outbox_owner_command("GRANT EXECUTE ON FUNCTION " EMIT_FUNCTIONS ", "
+						 AVRO_FUNCTIONS " TO %s", target);
+	if (!owner)
+		return;
+	outbox_owner_command("GRANT EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " TO %s",
+						 target);
+	outbox_owner_command("GRANT SELECT ON " SCHEMA_VIEWS " TO %s", target);
+	outbox_owner_command("GRANT EXECUTE ON FUNCTION " SCHEMA_FUNCTIONS " TO %s",
+						 target);
+}
+
+/* reader: keeps what grant_registry() gave */
+static void
+close_owner_doors(const char *target, bool reader)
+{
+	outbox_owner_command("REVOKE EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " FROM %s",
+						 target);
+	if (reader)
+		return;
+	outbox_owner_command("REVOKE SELECT ON " SCHEMA_VIEWS " FROM %s", target);
+	outbox_owner_command("REVOKE EXECUTE ON FUNCTION " SCHEMA_FUNCTIONS " FROM %s",
+						 target);
+}
+
+/* creator: keeps the schema, by a grant or by grant_capture() */
+static void
+close_emitter_doors(const char *target, bool reader, bool creator)
+{
+	outbox_owner_command("REVOKE EXECUTE ON FUNCTION " EMIT_FUNCTIONS " FROM %s",
+						 target);
+	outbox_owner_command("REVOKE INSERT, SELECT ON outbox.event FROM %s",
+						 target);
+	outbox_owner_command("REVOKE SELECT ON outbox.event_types FROM %s",
+						 target);
+	if (reader)
+		return;
+	outbox_owner_command("REVOKE EXECUTE ON FUNCTION " AVRO_FUNCTIONS " FROM %s",
+						 target);
+	if (!creator)
+		outbox_owner_command("REVOKE USAGE ON SCHEMA outbox FROM %s", target);
+}
+
 void
 outbox_access_sync(Oid role)
 {
 	const char *target = grant_target(role);
 	bool		owner;
 	bool		emitter;
-	bool		creator;		/* keeps the door to the schema */
-	bool		reader;			/* keeps the views, by grant_registry() */
+	bool		reader;
 
 	if (target == NULL || (OidIsValid(role) && superuser_arg(role)))
 		return;
 	owner = has_event_types(role, true);
 	emitter = owner || has_event_types(role, false);
-	creator = may_execute(role, "create_event_type") ||
-		may_execute(role, "capture");
-	reader = may_execute(role, "registry_version");
 	if (emitter)
-	{
-		outbox_owner_command("GRANT USAGE ON SCHEMA outbox TO %s", target);
-		outbox_owner_command("GRANT INSERT ON outbox.event TO %s", target);
-		outbox_owner_command("GRANT SELECT ON outbox.event, outbox.event_types TO %s",
-							 target);
-		outbox_owner_command("GRANT EXECUTE ON FUNCTION " EMIT_FUNCTIONS " TO %s",
-							 target);
-	}
-	else
-	{
-		outbox_owner_command("REVOKE EXECUTE ON FUNCTION " EMIT_FUNCTIONS " FROM %s",
-							 target);
-		outbox_owner_command("REVOKE INSERT, SELECT ON outbox.event FROM %s",
-							 target);
-		outbox_owner_command("REVOKE SELECT ON outbox.event_types FROM %s",
-							 target);
-		if (!creator && !reader)
-			outbox_owner_command("REVOKE USAGE ON SCHEMA outbox FROM %s",
-								 target);
-	}
-	if (owner)
-	{
-		outbox_owner_command("GRANT EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " TO %s",
-							 target);
-		outbox_owner_command("GRANT SELECT ON " SCHEMA_VIEWS " TO %s", target);
-		outbox_owner_command("GRANT EXECUTE ON FUNCTION " SCHEMA_FUNCTIONS " TO %s",
-							 target);
-	}
-	else
-	{
-		outbox_owner_command("REVOKE EXECUTE ON FUNCTION " MANAGE_FUNCTIONS " FROM %s",
-							 target);
-		if (!reader)
-		{
-			outbox_owner_command("REVOKE SELECT ON " SCHEMA_VIEWS " FROM %s",
-								 target);
-			outbox_owner_command("REVOKE EXECUTE ON FUNCTION " SCHEMA_FUNCTIONS " FROM %s",
-								 target);
-		}
-	}
+		open_doors(target, owner);
+
+	/* What the predefined roles had to begin with is not ours to take. */
+	if (outbox_owner_is_predefined(role))
+		return;
+	reader = may_execute(role, "registry_version");
+	if (!emitter)
+		close_emitter_doors(target, reader,
+							may_execute(role, "create_event_type") ||
+							may_execute(role, "capture"));
+	if (!owner)
+		close_owner_doors(target, reader);
 }
 
 void

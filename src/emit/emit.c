@@ -39,7 +39,7 @@ check_right(const OutboxEvent *event)
 					event->type->name),
 			 errdetail("Role \"%s\" may not emit it.",
 					   GetUserNameFromId(event->role, false)),
-			 errhint("Its owner or a superuser can run outbox.grant_emit().")));
+			 errhint("Its owner or a member of outbox_admin can run outbox.grant_emit().")));
 }
 
 /* Explicit key, else the key field of the payload. */

@@ -67,7 +67,7 @@ CREATE FUNCTION outbox.revoke_emit(name text, role name)
 COMMENT ON FUNCTION outbox.revoke_emit(text, name) IS
 	'take back what grant_emit gave';
 
--- The event types that the current user may emit.
+-- The event types that the current user may emit; all, to members of outbox_admin.
 CREATE VIEW outbox.event_types WITH (security_barrier) AS
 	SELECT d.name, r.topic, r.format, d.key_field AS key, r.on_error,
 		r.partitions, s.definition AS schema, d.schema_id, d.row_type, d.owner,
@@ -80,8 +80,13 @@ CREATE VIEW outbox.event_types WITH (security_barrier) AS
 			SELECT FROM outbox.event_type_grant g
 			WHERE g.event_type_id = d.id
 				AND (g.grantee = 0::regrole
-					OR pg_catalog.pg_has_role(g.grantee::oid, 'USAGE')));
-COMMENT ON VIEW outbox.event_types IS 'event types that the current user may emit';
+					OR pg_catalog.pg_has_role(g.grantee::oid, 'USAGE')))
+		OR EXISTS (
+			SELECT FROM pg_catalog.pg_roles a
+			WHERE a.rolname = 'outbox_admin'
+				AND pg_catalog.pg_has_role(a.oid, 'USAGE'));
+COMMENT ON VIEW outbox.event_types IS
+	'event types that the current user may emit, or as an administrator manage';
 
 -- Emit -----------------------------------------------------------------------
 CREATE FUNCTION outbox.emit(type text, payload jsonb, key text DEFAULT NULL,
@@ -199,6 +204,7 @@ REVOKE ALL ON FUNCTION
 	outbox.emit(text, json, text, jsonb, uuid),
 	outbox.emit(text, record, text, jsonb, uuid),
 	outbox.emit_avro(text, bytea, text, jsonb, uuid),
+	outbox.uuid_v7(),
 	outbox.event_insert(),
 	outbox.create_outbox_table(text),
 	outbox.attach_table(regclass, jsonb, text[]),
@@ -206,3 +212,23 @@ REVOKE ALL ON FUNCTION
 	outbox.table_insert(),
 	outbox.table_update()
 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+	outbox.emit(text, jsonb, text, jsonb, uuid),
+	outbox.emit(text, text, text, jsonb, uuid),
+	outbox.emit(text, json, text, jsonb, uuid),
+	outbox.emit(text, record, text, jsonb, uuid),
+	outbox.emit_avro(text, bytea, text, jsonb, uuid),
+	outbox.uuid_v7(),
+	outbox.create_outbox_table(text),
+	outbox.attach_table(regclass, jsonb, text[]),
+	outbox.detach_table(regclass)
+TO outbox_admin, outbox_emitter;
+GRANT SELECT, INSERT ON outbox.event TO outbox_admin, outbox_emitter;
+GRANT SELECT ON outbox.event_types TO outbox_admin, outbox_emitter;
+GRANT EXECUTE ON FUNCTION
+	outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text),
+	outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text),
+	outbox.drop_event_type(text),
+	outbox.grant_emit(text, name),
+	outbox.revoke_emit(text, name)
+TO outbox_admin;

@@ -236,7 +236,7 @@ outbox_event_type_require_owner(const char *name, Oid caller, Oid *owner)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("event type \"%s\" does not exist", name)));
 	*owner = atooid(outbox_owner_result_text(2));
-	if (!has_privs_of_role(caller, *owner))
+	if (!has_privs_of_role(caller, *owner) && !outbox_owner_is_admin(caller))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of event type \"%s\"", name)));

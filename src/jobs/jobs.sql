@@ -53,8 +53,16 @@ REVOKE ALL ON FUNCTION
 	outbox.resume_snapshot(bigint),
 	outbox.cancel_snapshot(bigint)
 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+	outbox.snapshot(regclass, text, integer, integer),
+	outbox.set_snapshot(bigint, text),
+	outbox.pause_snapshot(bigint),
+	outbox.resume_snapshot(bigint),
+	outbox.cancel_snapshot(bigint)
+TO outbox_admin;
 
--- Those of tables that the current user owns, and of dropped ones.
+-- Those of tables that the current user owns, and of dropped ones; all, to
+-- members of outbox_admin and outbox_monitor.
 CREATE VIEW outbox.stat_snapshot WITH (security_barrier) AS
 	SELECT j.id AS job, j.relation,
 		CASE WHEN p.finished_at IS NULL AND j.wanted = 'cancel' THEN 'cancelling'
@@ -74,6 +82,11 @@ CREATE VIEW outbox.stat_snapshot WITH (security_barrier) AS
 	FROM outbox.snapshot_job j
 	LEFT JOIN outbox.snapshot_progress p ON p.job_id = j.id
 	LEFT JOIN pg_catalog.pg_class c ON c.oid = j.relation
-	WHERE c.oid IS NULL OR pg_catalog.pg_has_role(c.relowner, 'USAGE');
+	WHERE c.oid IS NULL OR pg_catalog.pg_has_role(c.relowner, 'USAGE')
+		OR EXISTS (
+			SELECT FROM pg_catalog.pg_roles a
+			WHERE a.rolname IN ('outbox_admin', 'outbox_monitor')
+				AND pg_catalog.pg_has_role(a.oid, 'USAGE'));
+GRANT SELECT ON outbox.stat_snapshot TO outbox_admin, outbox_monitor;
 COMMENT ON VIEW outbox.stat_snapshot IS
-	'snapshots of tables that the current user owns, also finished ones';
+	'snapshots of tables that the current user owns or watches, also finished ones';

@@ -179,7 +179,7 @@ outbox_set_snapshot(PG_FUNCTION_ARGS)
 	char	   *name = get_rel_name(relation);
 	OutboxOwnerScope scope;
 
-	if (name != NULL)
+	if (name != NULL && !outbox_owner_is_admin(GetUserId()))
 	{
 		Relation	rel = table_open(relation, AccessShareLock);
 

@@ -10,3 +10,5 @@ CREATE FUNCTION outbox.capture_preview(relation regclass,
 	AS 'MODULE_PATHNAME', 'outbox_capture_preview';
 COMMENT ON FUNCTION outbox.capture_preview(regclass, record, record) IS
 	'messages that a change of a captured table would become (for its owner)';
+REVOKE ALL ON FUNCTION outbox.capture_preview(regclass, record, record) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.capture_preview(regclass, record, record) TO outbox_admin;

@@ -409,18 +409,34 @@ $$;
 
 -- Who may use them --------------------------------------------------------------
 
--- Granting is the extension owner's: these two run with their caller's rights.
+-- What is granted belongs to the extension's owner, so these two run as that.
 CREATE FUNCTION outbox.grant_registry(role name, write boolean DEFAULT false)
 	RETURNS void
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF role IN ('outbox_admin', 'outbox_emitter', 'outbox_monitor') THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('what role "%s" may do is not changed by this function', role),
+			HINT = 'Give it to a role of your own.';
+	END IF;
 	EXECUTE format('GRANT USAGE ON SCHEMA outbox TO %I', role);
 	EXECUTE format('GRANT SELECT ON outbox.wire_schemas TO %I', role);
 	EXECUTE format('GRANT SELECT ON outbox.subjects, outbox.schemas, outbox.schema_versions TO %I', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION
 		outbox.schema_diff(text, integer, integer),
+		outbox.schema_parts(jsonb, text, text),
+		outbox.schema_type_text(jsonb, text),
+		outbox.avro_encode(text, jsonb),
+		outbox.avro_encode(text, text),
+		outbox.avro_encode(text, record),
+		outbox.avro_decode(text, bytea, boolean),
+		outbox.decode(bytea),
+		outbox.avro_canonical(text),
+		outbox.avro_fingerprint(text, text),
+		outbox.avro_schema(regtype, text, text),
+		outbox.check_compatibility(text, text[], text),
 		outbox.registry_version(text, text, boolean),
 		outbox.registry_lookup(text, text, jsonb, boolean),
 		outbox.registry_check(text, text, text, jsonb),
@@ -442,7 +458,7 @@ COMMENT ON FUNCTION outbox.grant_registry(name, boolean) IS
 	'let a role read subjects and schemas, and change them through the registry functions';
 
 CREATE FUNCTION outbox.revoke_registry(role name) RETURNS void
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -451,6 +467,11 @@ DECLARE
 	emitter boolean := EXISTS (SELECT FROM outbox.event_type_grant g
 		WHERE g.grantee = quote_ident(role)::regrole);
 BEGIN
+	IF role IN ('outbox_admin', 'outbox_emitter', 'outbox_monitor') THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('what role "%s" may do is not changed by this function', role),
+			HINT = 'Give it to a role of your own.';
+	END IF;
 	EXECUTE format('REVOKE SELECT ON outbox.wire_schemas FROM %I', role);
 	EXECUTE format('REVOKE EXECUTE ON FUNCTION
 		outbox.registry_version(text, text, boolean),
@@ -467,10 +488,24 @@ BEGIN
 		outbox.registry_delete_mode(text) FROM %I', role);
 	-- owners of event types read the views too
 	IF NOT owner THEN
-		EXECUTE format('REVOKE EXECUTE ON FUNCTION outbox.schema_diff(text, integer, integer) FROM %I', role);
+		EXECUTE format('REVOKE EXECUTE ON FUNCTION outbox.schema_diff(text, integer, integer),
+			outbox.schema_parts(jsonb, text, text), outbox.schema_type_text(jsonb, text) FROM %I', role);
 		EXECUTE format('REVOKE SELECT ON outbox.subjects, outbox.schemas, outbox.schema_versions FROM %I', role);
 	END IF;
-	IF NOT owner AND NOT emitter AND NOT has_function_privilege(role,
+	IF owner OR emitter THEN
+		RETURN;
+	END IF;
+	EXECUTE format('REVOKE EXECUTE ON FUNCTION
+		outbox.avro_encode(text, jsonb),
+		outbox.avro_encode(text, text),
+		outbox.avro_encode(text, record),
+		outbox.avro_decode(text, bytea, boolean),
+		outbox.decode(bytea),
+		outbox.avro_canonical(text),
+		outbox.avro_fingerprint(text, text),
+		outbox.avro_schema(regtype, text, text),
+		outbox.check_compatibility(text, text[], text) FROM %I', role);
+	IF NOT has_function_privilege(role,
 		'outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)', 'EXECUTE') THEN
 		EXECUTE format('REVOKE USAGE ON SCHEMA outbox FROM %I', role);
 	END IF;
@@ -498,3 +533,19 @@ REVOKE ALL ON FUNCTION
 	outbox.grant_registry(name, boolean),
 	outbox.revoke_registry(name)
 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+	outbox.registry_register(text, text, jsonb, integer, integer),
+	outbox.registry_lookup(text, text, jsonb, boolean),
+	outbox.registry_check(text, text, text, jsonb),
+	outbox.registry_version(text, text, boolean),
+	outbox.registry_delete_version(text, text, boolean),
+	outbox.registry_delete_subject(text, boolean),
+	outbox.registry_get_level(text, boolean),
+	outbox.registry_set_level(text, text),
+	outbox.registry_delete_level(text),
+	outbox.registry_get_mode(text, boolean),
+	outbox.registry_set_mode(text, text, boolean),
+	outbox.registry_delete_mode(text),
+	outbox.grant_registry(name, boolean),
+	outbox.revoke_registry(name)
+TO outbox_admin;

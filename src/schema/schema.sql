@@ -88,3 +88,6 @@ CREATE FUNCTION outbox.set_compatibility(subject text, level text)
 REVOKE ALL ON FUNCTION outbox.set_compatibility(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION outbox.set_compatibility(text, text) IS
 	'set the compatibility level of a subject; null: the default again';
+
+GRANT EXECUTE ON FUNCTION outbox.set_compatibility(text, text) TO outbox_admin;
+GRANT SELECT ON outbox.subjects, outbox.schemas, outbox.schema_versions TO outbox_admin;

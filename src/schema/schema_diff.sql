@@ -164,4 +164,9 @@ END
 $$;
 COMMENT ON FUNCTION outbox.schema_diff(text, integer, integer) IS
 	'what differs between two versions of a subject, one row for each difference';
-REVOKE ALL ON FUNCTION outbox.schema_diff(text, integer, integer) FROM PUBLIC;
+
+-- It calls the other two as whoever called it.
+REVOKE ALL ON FUNCTION outbox.schema_diff(text, integer, integer),
+	outbox.schema_parts(jsonb, text, text), outbox.schema_type_text(jsonb, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.schema_diff(text, integer, integer),
+	outbox.schema_parts(jsonb, text, text), outbox.schema_type_text(jsonb, text) TO outbox_admin;

@@ -67,6 +67,13 @@ outbox_subject_name(OutboxSubjectStrategy strategy, const char *topic,
 	return psprintf("%s-%s", topic, fullname);
 }
 
+static bool
+manages_all(Oid role)
+{
+	return has_privs_of_role(role, outbox_catalog_owner()) ||
+		outbox_owner_is_admin(role);
+}
+
 /* Whether role may change it; *used = something writes under it. */
 static bool
 may_change(const char *subject, Oid role, bool *used)
@@ -88,7 +95,7 @@ may_change(const char *subject, Oid role, bool *used)
 							 " OR r.key_subject OPERATOR(pg_catalog.=) $1",
 							 1, types, values, NULL);
 	*used = n > 0;
-	if (has_privs_of_role(role, outbox_catalog_owner()))
+	if (manages_all(role))
 		return true;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -173,7 +180,7 @@ outbox_set_compatibility(PG_FUNCTION_ARGS)
 	subject = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	outbox_owner_begin(&scope);
 	(void) may_change(subject, scope.caller, &used);
-	if (!used && !has_privs_of_role(scope.caller, outbox_catalog_owner()))
+	if (!used && !manages_all(scope.caller))
 		throw_not_owner(subject);
 	outbox_subject_set_level(subject, PG_ARGISNULL(1) ? NULL :
 							 text_to_cstring(PG_GETARG_TEXT_PP(1)),

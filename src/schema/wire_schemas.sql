@@ -20,3 +20,4 @@ CREATE VIEW outbox.wire_schemas AS
 	WHERE NOT EXISTS (SELECT FROM outbox.schema o WHERE o.id = r.external_id);
 COMMENT ON VIEW outbox.wire_schemas IS
 	'schemas by the ids that events carry: our own, and those of an external schema registry';
+GRANT SELECT ON outbox.wire_schemas TO outbox_admin;
