@@ -112,8 +112,9 @@ outbox_create_instance_slot(PG_FUNCTION_ARGS)
 	/* The relay of an extension dropped just now may still hold the slot. */
 	outbox_state_leave(MyDatabaseId, LEAVE_TIMEOUT, LEAVE_TIMEOUT);
 	outbox_state_unhold(MyDatabaseId);
-	outbox_slot_create(MyDatabaseId);
-	if (outbox_slot_acquire(MyDatabaseId, &restart) == OUTBOX_SLOT_OK)
+	outbox_slot_create(OUTBOX_SLOT_RELAY, MyDatabaseId);
+	if (outbox_slot_acquire(OUTBOX_SLOT_RELAY, MyDatabaseId,
+							&restart) == OUTBOX_SLOT_OK)
 	{
 		restart = GetXLogInsertRecPtr();
 		outbox_slot_set(restart);

@@ -75,6 +75,13 @@ outbox_log_block_put_left_out(StringInfo buf, uint32 count)
 }
 
 void
+outbox_log_block_put_forged(StringInfo buf, uint32 count)
+{
+	outbox_put_u8(buf, 'F');
+	outbox_put_u32(buf, count);
+}
+
+void
 outbox_log_block_put_end(StringInfo buf)
 {
 	outbox_put_u8(buf, 'E');
@@ -149,6 +156,11 @@ outbox_log_reader_next(OutboxLogReader *reader)
 			reader->count = outbox_get_u32(c);
 			reader->next += reader->count;
 			item = OUTBOX_LOG_LEFT_OUT;
+			break;
+		case 'F':
+			reader->count = outbox_get_u32(c);
+			reader->next += reader->count;
+			item = OUTBOX_LOG_FORGED;
 			break;
 		case 'E':
 			item = OUTBOX_LOG_END;

@@ -17,13 +17,13 @@
  *					wal_message.h without its MAC
  *	'L'	left out	u32 count: that many messages of the transaction come next
  *					which are of types that are not logged
+ *	'F'	forged		u32 count: the same, of messages that are not ours
  *	'E'	end			of the transaction: all its messages were given
  *
  * and u32 CRC-32C over all of it.  A transaction that does not fit goes on in
  * the next block, with a 'T' of its own; only its last piece has 'E'.  A block
- * may have no items.  Messages that are not ours (forged) are not in it and are
- * not counted, 'L' ones are: so the n-th message of a transaction is the same
- * here and in the relay's split_ordinal.
+ * may have no items.  All messages are counted: so the n-th message of a
+ * transaction is the same here and in the relay's split_ordinal.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,6 +59,7 @@ extern void outbox_log_block_put_record(StringInfo buf, uint64 lsn,
 extern void outbox_log_block_put_message(StringInfo buf, uint64 lsn,
 										 const OutboxWalMessage *msg);
 extern void outbox_log_block_put_left_out(StringInfo buf, uint32 count);
+extern void outbox_log_block_put_forged(StringInfo buf, uint32 count);
 extern void outbox_log_block_put_end(StringInfo buf);
 extern void outbox_log_block_finish(StringInfo buf);
 
@@ -68,6 +69,7 @@ typedef enum OutboxLogItem
 	OUTBOX_LOG_TXN,				/* txn is set */
 	OUTBOX_LOG_MESSAGE,			/* msg, lsn and index are set */
 	OUTBOX_LOG_LEFT_OUT,		/* count and index are set */
+	OUTBOX_LOG_FORGED,			/* the same */
 	OUTBOX_LOG_END,
 	OUTBOX_LOG_DAMAGED			/* not a block, or none that we can read */
 } OutboxLogItem;
@@ -79,7 +81,7 @@ typedef struct OutboxLogReader
 	OutboxWalMessage msg;		/* borrows from the block */
 	uint64		lsn;
 	uint64		index;			/* of the message in its transaction, from 0; of
-								 * the first of those left out */
+								 * the first of those counted */
 	uint32		count;
 	uint64		next;			/* index of what comes next */
 } OutboxLogReader;

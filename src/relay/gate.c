@@ -22,28 +22,13 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "relay/relay.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
-#include "storage/procarray.h"
 
 #define FIRST_POLL		1		/* ms; a commit leaves in microseconds */
 #define LONGEST_POLL	20		/* ms; the committing backend wakes us */
-
-/* Every xid before this one is over. */
-static FullTransactionId oldest_running;
-
-static bool
-visible(FullTransactionId xid)
-{
-	if (FullTransactionIdPrecedes(xid, oldest_running))
-		return true;
-	oldest_running = outbox_publish_full_xid(GetOldestActiveTransactionId());
-	return FullTransactionIdPrecedes(xid, oldest_running) ||
-		!TransactionIdIsInProgress(XidFromFullTransactionId(xid));
-}
 
 /* lsn, or less when synchronous standbys have not flushed that far. */
 XLogRecPtr
@@ -106,7 +91,7 @@ outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn)
 		bool		replicated = outbox_gate_replicated(txn->commit_end) >=
 			txn->commit_end;
 
-		if (replicated && visible(relay->full_xid))
+		if (replicated && outbox_txn_visible(relay->full_xid))
 			break;
 		show_wait(relay, !replicated);
 		send_earlier(relay);
@@ -115,7 +100,7 @@ outbox_gate_pass(OutboxRelay *relay, const OutboxTxn *txn)
 
 		/* It leaves the ProcArray just before it would wake us. */
 		outbox_state_want_commit(relay->entry);
-		if (replicated && visible(relay->full_xid))
+		if (replicated && outbox_txn_visible(relay->full_xid))
 			continue;
 		outbox_relay_wait(relay, poll);
 		poll = Min(poll * 2, LONGEST_POLL);

@@ -207,7 +207,7 @@ collect(OutboxRelayEntry *entry, Oid database)
 	SpinLockAcquire(&entry->mutex);
 	pid = entry->pid;
 	SpinLockRelease(&entry->mutex);
-	if (pid == 0 && outbox_slot_drop(database))
+	if (pid == 0 && outbox_slot_drop(OUTBOX_SLOT_RELAY, database))
 	{
 		ereport(DEBUG1,
 				(errmsg_internal("database %u is gone", database)));

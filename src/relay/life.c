@@ -150,7 +150,8 @@ leave_for_good(OutboxRelay *relay)
 	outbox_slot_release();
 	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
 	if (!FullTransactionIdIsValid(entry->creator) &&
-		outbox_log_slot_drop(MyDatabaseId) && outbox_slot_drop(MyDatabaseId))
+		outbox_log_slot_drop(MyDatabaseId) &&
+		outbox_slot_drop(OUTBOX_SLOT_RELAY, MyDatabaseId))
 	{
 		leave_entry(0, 0);
 		entry->database = InvalidOid;
@@ -338,8 +339,9 @@ outbox_life_check_instance(OutboxRelay *relay)
 	{
 		XLogRecPtr	restart;
 
-		if (outbox_slot_acquire(MyDatabaseId, &restart) != OUTBOX_SLOT_OK)
-			outbox_slot_create(MyDatabaseId);
+		if (outbox_slot_acquire(OUTBOX_SLOT_RELAY, MyDatabaseId,
+								&restart) != OUTBOX_SLOT_OK)
+			outbox_slot_create(OUTBOX_SLOT_RELAY, MyDatabaseId);
 		outbox_slot_release();
 		StartTransactionCommand();
 		outbox_instance_renew();

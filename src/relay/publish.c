@@ -39,7 +39,6 @@
 #define DATA_FRAME_SIZE		(128 * 1024)	/* bytes; a frame is closed here */
 #define MAX_PENDING			(1024 * 1024)	/* bytes waiting for the socket */
 #define FORGERY_LOG_INTERVAL 60000	/* ms */
-#define XID_INTERVAL		60000	/* ms between looks at the next xid */
 #define MAX_AGE				5000	/* ms a Kafka transaction is filled */
 #define AGE_CHECK			256 /* events between looks at the clock */
 #define WIRE_PREFIX_SIZE	5	/* Confluent wire format: 0, schema id */
@@ -207,33 +206,6 @@ max_events(const OutboxRelay *relay)
 {
 	return relay->single ? Min(outbox_max_kafka_txn_events, SINGLE_EVENTS) :
 		outbox_max_kafka_txn_events;
-}
-
-/* Ours: known key, MAC fits, ordinal is news. */
-static bool
-authentic(OutboxRelay *relay, const OutboxTxn *txn, const char *data, Size len)
-{
-	OutboxMacContext context;
-	OutboxCursor c;
-	uint8		key[OUTBOX_SIPHASH_KEY_SIZE];
-	uint32		key_id,
-				ordinal;
-
-	/* These two stay where they are in every version of the record. */
-	outbox_cursor_init(&c, data, len);
-	(void) outbox_get_u32(&c);
-	key_id = outbox_get_u32(&c);
-	ordinal = outbox_get_u32(&c);
-	if (c.failed || ordinal <= relay->last_ordinal ||
-		!outbox_routes_secret(key_id, txn->commit_end, key))
-		return false;
-	context.system_id = GetSystemIdentifier();
-	context.database = MyDatabaseId;
-	context.full_xid = U64FromFullTransactionId(relay->full_xid);
-	if (!outbox_wal_message_verify(data, len, key, &context))
-		return false;
-	relay->last_ordinal = ordinal;
-	return true;
 }
 
 /*
@@ -470,7 +442,8 @@ publish_message(OutboxSink *sink, const OutboxTxn *txn,
 	OutboxRelay *relay = (OutboxRelay *) sink;
 	OutboxWalMessage msg;
 
-	if (!authentic(relay, txn, data, len))
+	if (!outbox_secret_authentic(relay->full_xid, txn->commit_end, data, len,
+								 &relay->last_ordinal))
 	{
 		relay->pushed++;
 		outbox_publish_note_forged(relay, 1, txn->commit_end);
@@ -492,7 +465,7 @@ publish_change(OutboxSink *sink, const OutboxTxn *txn, OutboxWalMessage *msg,
 }
 
 /*
- * Whether what is asked by authentic(), send() and below is not all known to
+ * Whether what is asked by publish_message(), send() and below is not all known to
  * this process, or something may have to be written.
  */
 static bool
@@ -510,7 +483,7 @@ publish_needs_transaction(OutboxSink *sink, const OutboxTxn *txn,
 	{
 		if (outbox_wal_message_read(data, len, &own) != OUTBOX_WAL_OK)
 			return true;
-		if (!outbox_routes_secret_known(own.key_id, txn->commit_end))
+		if (!outbox_secret_known(own.key_id, txn->commit_end))
 			return true;
 		msg = &own;
 	}
@@ -528,30 +501,6 @@ close_full_batch(OutboxRelay *relay)
 		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
 	relay->source->progress(relay->source, &progress);
 	outbox_batch_close(relay, &progress);
-}
-
-/*
- * Full transaction id of a transaction in our WAL: at most 2^31 older than the
- * next one (a slot cannot hold WAL that long: xids would run out first).  The
- * next one is read again now and then: others may use up xids for weeks before
- * this database has another event, and the comparison below is modulo 2^32.
- */
-FullTransactionId
-outbox_publish_full_xid(TransactionId xid)
-{
-	static FullTransactionId next;
-	static int64 read_ms;
-	int64		now = outbox_monotonic_ms();
-	uint64		age;
-
-	if (!FullTransactionIdIsValid(next) || now - read_ms > XID_INTERVAL ||
-		TransactionIdFollowsOrEquals(xid, XidFromFullTransactionId(next)))
-	{
-		next = ReadNextFullTransactionId();
-		read_ms = now;
-	}
-	age = (uint32) (XidFromFullTransactionId(next) - xid);	/* modulo 2^32 */
-	return FullTransactionIdFromU64(U64FromFullTransactionId(next) - age);
 }
 
 /*
@@ -604,7 +553,7 @@ publish_begin(OutboxSink *sink, const OutboxTxn *txn)
 {
 	OutboxRelay *relay = (OutboxRelay *) sink;
 
-	relay->full_xid = outbox_publish_full_xid(txn->xid);
+	relay->full_xid = outbox_txn_full_xid(txn->xid);
 	outbox_gate_pass(relay, txn);
 
 	/* A database transaction never spans Kafka transactions if it can fit. */

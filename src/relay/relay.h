@@ -204,7 +204,6 @@ extern void outbox_publish_flush(OutboxRelay *relay);
 extern void outbox_publish_end_limit(OutboxRelay *relay);
 extern void outbox_publish_note_forged(OutboxRelay *relay, uint64 n,
 									   XLogRecPtr before);
-extern FullTransactionId outbox_publish_full_xid(TransactionId xid);
 
 /*
  * Rows of a job, between two transactions.  First find their schema ids, which
@@ -220,10 +219,6 @@ extern void outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
 							   XLogRecPtr lsn);
 
 /* routes.c */
-extern bool outbox_routes_secret_known(uint32 key_id, XLogRecPtr commit_end);
-extern bool outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
-								 uint8 key[OUTBOX_SIPHASH_KEY_SIZE]);
-
 /* A captured table, as transaction metadata names it. */
 typedef struct OutboxCollection
 {

@@ -1,22 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * routes.c
- *		What the relay remembers of the catalog: routes, topics, keys.
+ *		What the relay remembers of the catalog: routes and topics.
  *
- * Rows of outbox.route and outbox.secret are immutable, so what was read once
- * is right for the life of the process.  A miss opens a short transaction; the
- * event being published is of a committed transaction, and so is every row
- * that it can refer to.  A key id that is not there is remembered too, for all
- * that had committed before it was looked for: a flood of forgeries must not
- * become a flood of catalog reads, and a forgery must not hide a key that is
- * made right after it.
+ * Rows of outbox.route are immutable, so what was read once is right for the
+ * life of the process.  A miss opens a short transaction; the event being
+ * published is of a committed transaction, and so is every row that it can
+ * refer to.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "guc.h"
 #include "relay/child.h"
 #include "relay/relay.h"
@@ -183,57 +179,4 @@ outbox_routes_find(uint32 route_id)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);
 	return entry;
-}
-
-/* The one key that is remembered, and the id last looked for in vain. */
-static struct
-{
-	bool		known;
-	uint32		id;
-	uint8		key[OUTBOX_SIPHASH_KEY_SIZE];
-	uint32		missed_id;
-	XLogRecPtr	missed_at;		/* 0 = none */
-}			secret;
-
-static bool
-missed_before(uint32 key_id, XLogRecPtr commit_end)
-{
-	return secret.missed_id == key_id && commit_end <= secret.missed_at;
-}
-
-bool
-outbox_routes_secret_known(uint32 key_id, XLogRecPtr commit_end)
-{
-	return (secret.known && secret.id == key_id) ||
-		missed_before(key_id, commit_end);
-}
-
-bool
-outbox_routes_secret(uint32 key_id, XLogRecPtr commit_end,
-					 uint8 key[OUTBOX_SIPHASH_KEY_SIZE])
-{
-	if (!secret.known || secret.id != key_id)
-	{
-		MemoryContext old = CurrentMemoryContext;
-		XLogRecPtr	now = GetXLogInsertRecPtr();
-		bool		found;
-
-		if (missed_before(key_id, commit_end))
-			return false;
-		outbox_relay_begin_transaction();
-		found = outbox_catalog_secret(key_id, key);
-		CommitTransactionCommand();
-		MemoryContextSwitchTo(old);
-		if (!found)
-		{
-			secret.missed_id = key_id;
-			secret.missed_at = now;
-			return false;
-		}
-		secret.known = true;
-		secret.id = key_id;
-		memcpy(secret.key, key, sizeof(secret.key));
-	}
-	memcpy(key, secret.key, sizeof(secret.key));
-	return true;
 }

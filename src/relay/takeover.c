@@ -141,7 +141,8 @@ gather_facts(OutboxRelay *relay, OutboxOwnFacts *own)
 	static XLogRecPtr slot_restart = InvalidXLogRecPtr;
 
 	if (slot != OUTBOX_SLOT_OK)
-		slot = outbox_slot_acquire(MyDatabaseId, &slot_restart);
+		slot = outbox_slot_acquire(OUTBOX_SLOT_RELAY, MyDatabaseId,
+								   &slot_restart);
 	memset(own, 0, sizeof(*own));
 	own->instance = &relay->instance;
 	own->host = relay->host;
@@ -240,8 +241,8 @@ read_and_judge(OutboxRelay *relay, bool first, OutboxPosition *start)
 	/* All WAL that is needed is here; hold it again. */
 	if (own.slot != OUTBOX_SLOT_OK)
 	{
-		outbox_slot_drop(MyDatabaseId);
-		outbox_slot_create(MyDatabaseId);
+		outbox_slot_drop(OUTBOX_SLOT_RELAY, MyDatabaseId);
+		outbox_slot_create(OUTBOX_SLOT_RELAY, MyDatabaseId);
 		gather_facts(relay, &own);
 	}
 	if (own.slot == OUTBOX_SLOT_OK)

@@ -1,12 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * slot.c
- *		The physical replication slot that keeps WAL for the relay.
+ *		The physical replication slots that keep WAL for us.
  *
- * One for each database, "outbox_<database oid>", persistent.  Its restart LSN
- * is the only thing used; nobody streams from it.  It is the relay's while it
- * runs (the slot machinery's own ownership, by process id), and nobody's in
- * between; a process holds at most one slot.
+ * One for the relay of each database, "outbox_<database oid>", and one for its
+ * event log's writer, "outbox_events_<database oid>", persistent.  The restart
+ * LSN is the only thing used; nobody streams from them.  They are that worker's
+ * while it runs (the slot machinery's own ownership, by process id), and
+ * nobody's in between; a process holds at most one slot.  What is said of the
+ * relay's in the following holds for the writer's too, but that the writer
+ * makes and drops it.
  *
  *	CREATE EXTENSION	makes it, WAL reserved and on disk before anything of the
  *						extension can be seen.  A rolled-back CREATE EXTENSION
@@ -64,12 +67,14 @@ typedef struct SlotView
 	bool		found;
 	bool		physical;
 	bool		active;
+	XLogRecPtr	restart;
 } SlotView;
 
 static void
-slot_name(Oid database, NameData *name)
+slot_name(OutboxSlotUse use, Oid database, NameData *name)
 {
-	snprintf(NameStr(*name), NAMEDATALEN, OUTBOX_SLOT_PREFIX "%u", database);
+	snprintf(NameStr(*name), NAMEDATALEN, OUTBOX_SLOT_PREFIX "%s%u",
+			 use == OUTBOX_SLOT_EVENT_LOG ? "events_" : "", database);
 }
 
 /* The slot machinery's entries, looked at without holding the slot. */
@@ -87,6 +92,7 @@ look_up(const char *name)
 		view.found = true;
 		view.physical = SlotIsPhysical(slot);
 		view.active = slot->active_pid != 0;
+		view.restart = slot->data.restart_lsn;
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(ReplicationSlotControlLock);
@@ -107,7 +113,7 @@ check_free_slot(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("all replication slots are in use"),
-				 errdetail("The extension \"outbox\" needs one physical slot in each database it is created in."),
+				 errdetail("The extension \"outbox\" needs one physical slot in each database it is created in, and another one for its event log."),
 				 errhint("Raise max_replication_slots, now %d, or drop a slot that is no longer used.",
 						 max_replication_slots)));
 }
@@ -176,13 +182,13 @@ save_held_slot(void)
 }
 
 XLogRecPtr
-outbox_slot_create(Oid database)
+outbox_slot_create(OutboxSlotUse use, Oid database)
 {
 	NameData	name;
 	SlotView	view;
 	XLogRecPtr	restart;
 
-	slot_name(database, &name);
+	slot_name(use, database, &name);
 	CheckSlotRequirements();
 	view = look_up(NameStr(name));
 	if (view.found && !view.physical)
@@ -216,13 +222,13 @@ outbox_slot_create(Oid database)
 }
 
 OutboxSlotState
-outbox_slot_acquire(Oid database, XLogRecPtr *restart)
+outbox_slot_acquire(OutboxSlotUse use, Oid database, XLogRecPtr *restart)
 {
 	NameData	name;
 	SlotView	view;
 
 	*restart = InvalidXLogRecPtr;
-	slot_name(database, &name);
+	slot_name(use, database, &name);
 	view = look_up(NameStr(name));
 	if (!view.found)
 		return OUTBOX_SLOT_MISSING;
@@ -240,6 +246,17 @@ outbox_slot_acquire(Oid database, XLogRecPtr *restart)
 	saved_restart = *restart;
 	saved_at = GetCurrentTimestamp();
 	return OUTBOX_SLOT_OK;
+}
+
+XLogRecPtr
+outbox_slot_peek(OutboxSlotUse use, Oid database)
+{
+	NameData	name;
+	SlotView	view;
+
+	slot_name(use, database, &name);
+	view = look_up(NameStr(name));
+	return view.found && view.physical ? view.restart : InvalidXLogRecPtr;
 }
 
 static void
@@ -303,12 +320,12 @@ outbox_slot_release(void)
  * error then (object in use, undefined object), and asking again is right.
  */
 bool
-outbox_slot_drop(Oid database)
+outbox_slot_drop(OutboxSlotUse use, Oid database)
 {
 	NameData	name;
 	SlotView	view;
 
-	slot_name(database, &name);
+	slot_name(use, database, &name);
 	view = look_up(NameStr(name));
 	if (!view.found || !view.physical)
 		return true;			/* a logical slot of that name is not ours */

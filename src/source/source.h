@@ -162,8 +162,34 @@ extern XLogRecPtr outbox_source_flushed(TimeLineID *tli);
 extern XLogRecPtr outbox_source_oldest(void);
 extern XLogRecPtr outbox_source_first_record(XLogRecPtr lsn);
 
-/* The physical slot "outbox_<dboid>" (slot.c). */
+/*
+ * Full transaction id of a transaction in our WAL: at most 2^31 older than the
+ * next one (a slot cannot hold WAL that long: xids would run out first).
+ */
+extern FullTransactionId outbox_txn_full_xid(TransactionId xid);
+
+/* Whether it has left the ProcArray: every new snapshot sees its end. */
+extern bool outbox_txn_visible(FullTransactionId xid);
+
+/*
+ * Whether a message of that transaction is ours: known key, MAC fits, ordinal
+ * greater than *last_ordinal, which becomes that then.  May open a transaction,
+ * unless outbox_secret_known() (secret.c).
+ */
+extern bool outbox_secret_authentic(FullTransactionId xid,
+									XLogRecPtr commit_end,
+									const char *data, Size len,
+									uint32 *last_ordinal);
+extern bool outbox_secret_known(uint32 key_id, XLogRecPtr commit_end);
+
+/* The physical slots "outbox_<dboid>" and "outbox_events_<dboid>" (slot.c). */
 #define OUTBOX_SLOT_PREFIX "outbox_"
+
+typedef enum OutboxSlotUse
+{
+	OUTBOX_SLOT_RELAY,
+	OUTBOX_SLOT_EVENT_LOG
+} OutboxSlotUse;
 
 typedef enum OutboxSlotState
 {
@@ -174,10 +200,14 @@ typedef enum OutboxSlotState
 } OutboxSlotState;
 
 /* Create it with WAL reserved; an orphan of the same name is taken over. */
-extern XLogRecPtr outbox_slot_create(Oid database);
+extern XLogRecPtr outbox_slot_create(OutboxSlotUse use, Oid database);
 
 /* Acquire it for this process; error when it is in use. */
-extern OutboxSlotState outbox_slot_acquire(Oid database, XLogRecPtr *restart);
+extern OutboxSlotState outbox_slot_acquire(OutboxSlotUse use, Oid database,
+										   XLogRecPtr *restart);
+
+/* Its restart LSN, seen from outside; invalid when there is none. */
+extern XLogRecPtr outbox_slot_peek(OutboxSlotUse use, Oid database);
 
 /* Move the acquired slot's restart LSN forward; never back; saved lazily. */
 extern void outbox_slot_advance(XLogRecPtr restart);
@@ -187,7 +217,7 @@ extern void outbox_slot_release(void);
 extern void outbox_slot_set(XLogRecPtr restart);
 
 /* Drop it if it is there and nobody holds it; true when it is gone. */
-extern bool outbox_slot_drop(Oid database);
+extern bool outbox_slot_drop(OutboxSlotUse use, Oid database);
 
 /*
  * While this process holds a logical slot as well, the physical one is set
@@ -196,7 +226,7 @@ extern bool outbox_slot_drop(Oid database);
 extern void outbox_slot_set_aside(void);
 extern void outbox_slot_take_back(void);
 
-/* Databases that have a slot of ours: fills up to max oids, returns count. */
+/* Databases that have a relay's slot: fills up to max oids, returns count. */
 extern int	outbox_slot_databases(Oid *databases, int max);
 
 /* The logical slot "outbox_log_<dboid>" (log_slot.c). */

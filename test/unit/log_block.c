@@ -53,6 +53,7 @@ make_block(StringInfo buf)
 	outbox_log_block_put_txn(buf, &test_txn);
 	outbox_log_block_put_record(buf, 0x900, record.data, record.len);
 	outbox_log_block_put_left_out(buf, 2);
+	outbox_log_block_put_forged(buf, 1);
 	outbox_log_block_put_message(buf, 0x980, &msg);
 	outbox_log_block_put_end(buf);
 	outbox_log_block_finish(buf);
@@ -82,8 +83,10 @@ test_round_trip(const StringInfo buf)
 	   is_message(&r, 0x900, 3), "a record of WAL, counted from what was earlier");
 	ok(outbox_log_reader_next(&r) == OUTBOX_LOG_LEFT_OUT && r.count == 2 &&
 	   r.index == 4, "messages that are left out");
+	ok(outbox_log_reader_next(&r) == OUTBOX_LOG_FORGED && r.count == 1 &&
+	   r.index == 6, "and one that is not ours");
 	ok(outbox_log_reader_next(&r) == OUTBOX_LOG_MESSAGE &&
-	   is_message(&r, 0x980, 6), "a message made by a source, counted behind them");
+	   is_message(&r, 0x980, 7), "a message made by a source, counted behind them");
 	ok(outbox_log_reader_next(&r) == OUTBOX_LOG_END &&
 	   outbox_log_reader_next(&r) == OUTBOX_LOG_DONE, "the end");
 }
@@ -101,6 +104,7 @@ test_golden(const StringInfo buf)
 	"e1e20000000000000000000000000000" "ffffffff" "0000000000000000"
 	"ffffffff" "01000000" "6b" "ffffffff" "05000000" "76616c7565"
 	"4c" "02000000"
+	"46" "01000000"
 	"4d" "8009000000000000" "46000000"
 	"01" "01" "0000" "00000000" "04000000" "09000000" "11000000"
 	"e1e20000000000000000000000000000" "ffffffff" "0000000000000000"

@@ -381,7 +381,7 @@ PG_FUNCTION_INFO_V1(fake_slot_create);
 Datum
 fake_slot_create(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_LSN(outbox_slot_create(PG_GETARG_OID(0)));
+	PG_RETURN_LSN(outbox_slot_create(OUTBOX_SLOT_RELAY, PG_GETARG_OID(0)));
 }
 
 PG_FUNCTION_INFO_V1(fake_slot_acquire);
@@ -396,7 +396,8 @@ fake_slot_acquire(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	values[0] = CStringGetTextDatum(names[outbox_slot_acquire(PG_GETARG_OID(0),
+	values[0] = CStringGetTextDatum(names[outbox_slot_acquire(OUTBOX_SLOT_RELAY,
+															  PG_GETARG_OID(0),
 															  &restart)]);
 	values[1] = LSNGetDatum(restart);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
@@ -423,7 +424,7 @@ PG_FUNCTION_INFO_V1(fake_slot_drop);
 Datum
 fake_slot_drop(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(outbox_slot_drop(PG_GETARG_OID(0)));
+	PG_RETURN_BOOL(outbox_slot_drop(OUTBOX_SLOT_RELAY, PG_GETARG_OID(0)));
 }
 
 PG_FUNCTION_INFO_V1(fake_slot_databases);
