@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/no_core.h"
 #include "outbox-http/auth.h"
 #include "outbox-http/cache.h"
 #include "outbox-http/db.h"
@@ -185,6 +186,7 @@ hash_password(void)
 int
 main(int argc, char **argv)
 {
+	outbox_no_core();
 	if (argc == 4 && strcmp(argv[1], "serve") == 0 &&
 		strcmp(argv[2], "--fd") == 0 && atoi(argv[3]) > 2)
 		_exit(serve(atoi(argv[3])));

@@ -10,6 +10,7 @@
  */
 #include "base/base.h"
 
+#include "base/no_core.h"
 #include "outbox-kafka/publish.h"
 #include "outbox-kafka/tail.h"
 #include "record/frame.h"
@@ -64,6 +65,7 @@ publish_main(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+	outbox_no_core();
 	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
 		return publish_main(argc - 2, argv + 2);
 	if (argc >= 2 && strcmp(argv[1], "tail") == 0)
