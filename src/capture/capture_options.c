@@ -166,7 +166,9 @@ take_rows(FunctionCallInfo fcinfo, OutboxCaptureRequest *request)
 	if (!PG_ARGISNULL(CAPTURE_KEY))
 	{
 		def->key_columns = names_argument(fcinfo, CAPTURE_KEY, "key");
-		if (def->key_columns == NIL && PG_ARGISNULL(CAPTURE_KEY_FORMAT))
+		/* a new capture's key_format is never null: it has a default */
+		if (def->key_columns == NIL &&
+			(def->id == 0 || PG_ARGISNULL(CAPTURE_KEY_FORMAT)))
 			def->key_format = OUTBOX_KEY_NONE;
 	}
 	if (!PG_ARGISNULL(CAPTURE_COLUMNS))

@@ -180,7 +180,8 @@ CREATE TABLE outbox.snapshot_job (
 	rate_limit integer CHECK (rate_limit > 0),	-- rows/s, null: none
 	wanted text NOT NULL DEFAULT 'run' CHECK (wanted IN ('run', 'pause', 'cancel')),
 	created_at timestamptz NOT NULL DEFAULT now(),
-	created_by name NOT NULL DEFAULT current_user
+	created_by name NOT NULL DEFAULT current_user,
+	topic text COLLATE "C"			-- rebuild_topic(): of which; else null
 );
 
 -- How far they are, written by the relay alone, a little behind Kafka.
@@ -195,7 +196,8 @@ CREATE TABLE outbox.snapshot_progress (
 	rows_per_second double precision,
 	started_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL,
-	finished_at timestamptz			-- null: not yet
+	finished_at timestamptz,		-- null: not yet
+	removed bigint NOT NULL			-- tombstones of keys that were gone
 );
 
 CREATE TABLE outbox.event_type_def (

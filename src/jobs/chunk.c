@@ -27,10 +27,13 @@ outbox_chunk_put_request(StringInfo out, const OutboxChunkRequest *request)
 	outbox_put_u32(out, request->number);
 	outbox_put_u32(out, request->relation);
 	outbox_put_u32(out, request->max_rows);
-	outbox_put_u8(out, request->keyless);
 	outbox_put_bytes(out, request->filter, request->filter == NULL ? 0 :
 					 (int32) strlen(request->filter) + 1);
 	outbox_put_bytes(out, request->cursor, request->cursor_len);
+	outbox_put_bytes(out, request->topic, request->topic == NULL ? 0 :
+					 (int32) strlen(request->topic) + 1);
+	outbox_put_u64(out, request->token);
+	outbox_put_u64(out, request->place);
 }
 
 void
@@ -38,15 +41,17 @@ outbox_chunk_get_request(const char *data, Size len,
 						 OutboxChunkRequest *request)
 {
 	OutboxCursor c;
-	int32		filter_len;
+	int32		len_of_text;
 
 	outbox_cursor_init(&c, data, len);
 	request->number = outbox_get_u32(&c);
 	request->relation = outbox_get_u32(&c);
 	request->max_rows = outbox_get_u32(&c);
-	request->keyless = outbox_get_u8(&c) != 0;
-	request->filter = outbox_get_bytes(&c, &filter_len);
+	request->filter = outbox_get_bytes(&c, &len_of_text);
 	request->cursor = outbox_get_bytes(&c, &request->cursor_len);
+	request->topic = outbox_get_bytes(&c, &len_of_text);
+	request->token = outbox_get_u64(&c);
+	request->place = outbox_get_u64(&c);
 	check(&c, true);
 }
 
@@ -73,6 +78,7 @@ outbox_chunk_put_head(StringInfo out, const OutboxChunkHead *head)
 	outbox_put_u64(out, head->estimate);
 	outbox_put_u32(out, head->nrows);
 	outbox_put_bytes(out, head->cursor, head->cursor_len);
+	outbox_put_bytes(out, head->prefix, head->prefix_len);
 }
 
 void
@@ -104,6 +110,7 @@ outbox_chunk_get_head(OutboxCursor *c, OutboxChunkHead *head)
 	head->estimate = outbox_get_u64(c);
 	head->nrows = outbox_get_u32(c);
 	head->cursor = outbox_get_bytes(c, &head->cursor_len);
+	head->prefix = outbox_get_bytes(c, &head->prefix_len);
 	check(c, false);
 }
 

@@ -8,7 +8,8 @@
  * the forms below never outlive them.
  *
  * A cursor is u32 oid of the table that is read (a partition, or the table
- * itself), then the bytes of keyset.h or nothing: at its beginning.
+ * itself), then the bytes of keyset.h or nothing: at its beginning.  That of a
+ * rebuild_topic() has something in front of it, see rebuild.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +30,10 @@
 #define OUTBOX_REQUESTS_SIZE	(32 * 1024)
 #define OUTBOX_CHUNKS_SIZE		(2 * 1024 * 1024)
 
+/* In a row's flags: the key is as it is in Kafka, schema id and all. */
+#define OUTBOX_ROW_WIRE_KEY		0x8000
+#define OUTBOX_WIRE_PREFIX		5	/* bytes of the Confluent wire format */
+
 #define OUTBOX_CHUNK_BYTES		(4 * 1024 * 1024)	/* then it is full */
 
 /* bgw_extra */
@@ -44,10 +49,12 @@ typedef struct OutboxChunkRequest
 	uint32		number;			/* comes back with the chunk */
 	Oid			relation;		/* of the job */
 	uint32		max_rows;
-	bool		keyless;		/* all of it, in one go */
 	const char *filter;			/* NULL = none; terminated */
 	const char *cursor;			/* NULL = the beginning */
 	int32		cursor_len;
+	const char *topic;			/* to be rebuilt, NULL = a snapshot; terminated */
+	uint64		token;			/* of the job */
+	XLogRecPtr	place;			/* L: changes are noted from here on */
 } OutboxChunkRequest;
 
 /* The answer, without its rows. */
@@ -70,6 +77,8 @@ typedef struct OutboxChunkHead
 	uint32		nrows;
 	const char *cursor;			/* behind the chunk */
 	int32		cursor_len;
+	const char *prefix;			/* of the rows' cursors, which lack it */
+	int32		prefix_len;
 } OutboxChunkHead;
 
 /* One row: what rowcodec made of it, and the cursor behind it. */
@@ -92,6 +101,9 @@ extern void outbox_chunk_get_head(OutboxCursor *c, OutboxChunkHead *head);
 extern void outbox_chunk_get_row(OutboxCursor *c, OutboxChunkRow *row);
 
 /* reader.c */
+
+/* While it waits: leave when the relay is gone, or wants no answer any more. */
+extern void outbox_reader_check(void);
 extern PGDLLEXPORT void outbox_reader_main(Datum arg);
 
 #endif							/* OUTBOX_CHUNK_H */

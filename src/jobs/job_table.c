@@ -31,7 +31,8 @@ enum
 	Anum_job_filter = 4,
 	Anum_job_chunk_rows = 5,
 	Anum_job_rate = 6,
-	Anum_job_wanted = 7
+	Anum_job_wanted = 7,
+	Anum_job_topic = 10
 };
 
 enum
@@ -47,7 +48,8 @@ enum
 	Anum_progress_started_at = 9,
 	Anum_progress_updated_at = 10,
 	Anum_progress_finished_at = 11,
-	Natts_progress = 11
+	Anum_progress_removed = 12,
+	Natts_progress = 12
 };
 
 #define JOBS "snapshot_job"
@@ -114,6 +116,7 @@ read_job(OutboxCatalogScan *scan, HeapTuple tuple)
 														&isnull));
 	rate = outbox_catalog_attr(scan, tuple, Anum_job_rate, &isnull);
 	job->rate = isnull ? 0 : DatumGetInt32(rate);
+	job->topic = outbox_catalog_text(scan, tuple, Anum_job_topic);
 	job->wanted = wanted_of(outbox_catalog_text(scan, tuple, Anum_job_wanted));
 	return job;
 }
@@ -168,6 +171,7 @@ outbox_job_save(int64 id, const OutboxJobProgress *progress)
 	set_count(values, nulls, Anum_progress_superseded, progress->superseded,
 			  true);
 	set_count(values, nulls, Anum_progress_reread, progress->reread, true);
+	set_count(values, nulls, Anum_progress_removed, progress->removed, true);
 	set_count(values, nulls, Anum_progress_estimate, progress->estimate,
 			  progress->estimate > 0);
 	values[Anum_progress_rate - 1] = Float8GetDatum(progress->rate);

@@ -29,6 +29,7 @@ typedef struct OutboxJob
 	uint32		chunk_rows;
 	uint32		rate;			/* rows/s, 0 = as fast as it goes */
 	OutboxJobWanted wanted;
+	char	   *topic;			/* to be rebuilt, NULL = a snapshot */
 } OutboxJob;
 
 typedef struct OutboxJobProgress
@@ -38,6 +39,7 @@ typedef struct OutboxJobProgress
 	uint64		rows;
 	uint64		superseded;
 	uint64		reread;
+	uint64		removed;
 	uint64		estimate;		/* 0 = not known */
 	double		rate;			/* rows/s, 0 = not known */
 	TimestampTz started_at;

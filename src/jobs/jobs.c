@@ -29,6 +29,7 @@
 #include "access/xact.h"
 #include "base/clock.h"
 #include "jobs/jobs.h"
+#include "jobs/rebuild.h"
 #include "jobs/run.h"
 #include "record/job_mark.h"
 #include "utils/guc.h"
@@ -43,16 +44,30 @@
 #define SAVE_LOCK_TIMEOUT "100"
 
 bool		outbox_snapshot_hold = false;
+bool		outbox_rebuild_hold = false;
 
 static List *runs = NIL;		/* of OutboxRun, by id */
 static uint64 finished[KEPT];	/* tokens, newest last */
 static int	nfinished = 0;
 static bool reload_wanted = false;
 
-/* Not for users: holds chunks back until a test has done something. */
 void
 outbox_jobs_guc_init(void)
 {
+	DefineCustomIntVariable("outbox.rebuild_memory",
+							"Memory for the keys of a topic that is rebuilt.",
+							"With more keys than fit into it, the topic is read several times.",
+							&outbox_rebuild_memory, 64 * 1024, 64,
+							4 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL,
+							NULL, NULL);
+
+	/* Not for users: hold chunks back until a test has done something. */
+	DefineCustomBoolVariable("outbox.rebuild_hold",
+							 "Keep lists of keys that are gone.",
+							 "For tests of outbox.", &outbox_rebuild_hold,
+							 false, PGC_SIGHUP,
+							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE |
+							 GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomBoolVariable("outbox.snapshot_hold",
 							 "Keep chunks of snapshots that have been read.",
 							 "For tests of outbox.", &outbox_snapshot_hold,
@@ -176,6 +191,8 @@ new_run(const OutboxPosition *pos, const OutboxJob *job)
 	run->job = *job;
 	if (job->filter != NULL)
 		run->job.filter = pstrdup(job->filter);
+	if (job->topic != NULL)
+		run->job.topic = pstrdup(job->topic);
 	run->state = OUTBOX_RUN_WAITING;
 	run->started_at = GetCurrentTimestamp();
 	run->max_rows = job->chunk_rows;
@@ -204,6 +221,8 @@ free_run(OutboxRun *run)
 	pfree(run->next_cursor.data);
 	if (run->job.filter != NULL)
 		pfree(run->job.filter);
+	if (run->job.topic != NULL)
+		pfree(run->job.topic);
 	if (run->event_type != NULL)
 		pfree(run->event_type);
 	pfree(run);
@@ -401,6 +420,7 @@ save_run(OutboxRun *run, int64 now)
 	progress.rows = run->recorded_rows;
 	progress.superseded = run->superseded;
 	progress.reread = run->reread;
+	progress.removed = run->removed;
 	progress.estimate = run->estimate;
 	progress.rate = run->rate;
 	progress.started_at = run->started_at;
@@ -521,9 +541,7 @@ conclude(OutboxRelay *relay, OutboxRun *run)
 		outbox_run_set(run, OUTBOX_RUN_DONE, NULL);
 		return;
 	}
-	/* Nothing is left that a batch would be closed for. */
-	if (relay->open->events == 0 && relay->nflying == 0)
-		relay->last_record_ms = 0;
+	outbox_run_hurry(relay);	/* no event is left that would bring one */
 }
 
 static int

@@ -11,6 +11,15 @@ CREATE FUNCTION outbox.snapshot("table" regclass, row_filter text DEFAULT NULL,
 COMMENT ON FUNCTION outbox.snapshot(regclass, text, integer, integer) IS
 	'publish all present rows of a captured table; returns the job''s number';
 
+CREATE FUNCTION outbox.rebuild_topic("table" regclass,
+	rate_limit integer DEFAULT NULL, chunk_rows integer DEFAULT 10000)
+	RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'outbox_rebuild_topic';
+COMMENT ON FUNCTION outbox.rebuild_topic(regclass, integer, integer) IS
+	'publish all present rows of a captured table, then tombstones of keys that the topic has and the table has not; returns the job''s number';
+
 -- What capture(snapshot => true) does, as the extension's owner.
 CREATE FUNCTION outbox.capture_snapshot(relation regclass) RETURNS bigint
 	LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -48,6 +57,7 @@ COMMENT ON FUNCTION outbox.cancel_snapshot(bigint) IS
 
 REVOKE ALL ON FUNCTION
 	outbox.snapshot(regclass, text, integer, integer),
+	outbox.rebuild_topic(regclass, integer, integer),
 	outbox.set_snapshot(bigint, text),
 	outbox.pause_snapshot(bigint),
 	outbox.resume_snapshot(bigint),
@@ -55,6 +65,7 @@ REVOKE ALL ON FUNCTION
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	outbox.snapshot(regclass, text, integer, integer),
+	outbox.rebuild_topic(regclass, integer, integer),
 	outbox.set_snapshot(bigint, text),
 	outbox.pause_snapshot(bigint),
 	outbox.resume_snapshot(bigint),
@@ -78,7 +89,7 @@ CREATE VIEW outbox.stat_snapshot WITH (security_barrier) AS
 			THEN pg_catalog.make_interval(secs =>
 				(p.estimated - p."rows") / p.rows_per_second) END AS eta,
 		j.row_filter, j.rate_limit, j.chunk_rows, j.created_by, j.created_at,
-		p.started_at, p.updated_at, p.finished_at
+		p.started_at, p.updated_at, p.finished_at, j.topic, p.removed
 	FROM outbox.snapshot_job j
 	LEFT JOIN outbox.snapshot_progress p ON p.job_id = j.id
 	LEFT JOIN pg_catalog.pg_class c ON c.oid = j.relation

@@ -23,6 +23,7 @@
 #include "access/xlog.h"
 #include "jobs/chunk.h"
 #include "jobs/read_table.h"
+#include "jobs/rebuild.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -43,8 +44,10 @@ typedef struct Queues
 	shm_mq_handle *chunks;
 } Queues;
 
+static Queues queues;
+
 static void
-attach(dsm_handle handle, Queues *queues)
+attach(dsm_handle handle)
 {
 	dsm_segment *segment = dsm_attach(handle);
 	shm_toc    *toc;
@@ -61,10 +64,23 @@ attach(dsm_handle handle, Queues *queues)
 				 errmsg("invalid magic number in dynamic shared memory segment")));
 	mq = shm_toc_lookup(toc, OUTBOX_READER_REQUESTS, false);
 	shm_mq_set_receiver(mq, MyProc);
-	queues->requests = shm_mq_attach(mq, segment, NULL);
+	queues.requests = shm_mq_attach(mq, segment, NULL);
 	mq = shm_toc_lookup(toc, OUTBOX_READER_CHUNKS, false);
 	shm_mq_set_sender(mq, MyProc);
-	queues->chunks = shm_mq_attach(mq, segment, NULL);
+	queues.chunks = shm_mq_attach(mq, segment, NULL);
+}
+
+/* No request comes while one is worked on. */
+void
+outbox_reader_check(void)
+{
+	Size		len;
+	void	   *data;
+
+	CHECK_FOR_INTERRUPTS();
+	if (shm_mq_receive(queues.requests, &len, &data, true) ==
+		SHM_MQ_DETACHED)
+		proc_exit(0);
 }
 
 static void
@@ -87,11 +103,16 @@ read_chunk(const OutboxChunkRequest *request, StringInfo out)
 	MemoryContext old;
 
 	pgstat_report_activity(STATE_RUNNING, "outbox: reading a chunk");
+	if (request->topic != NULL)
+		outbox_rebuild_ask_kafka(request);
 	begin();
 	old = MemoryContextSwitchTo(work);
 	initStringInfo(&rows);
 	MemoryContextSwitchTo(old);
-	outbox_read_chunk(request, &head, &rows);
+	if (request->topic != NULL)
+		outbox_rebuild_read(request, &head, &rows);
+	else
+		outbox_read_chunk(request, &head, &rows);
 	MemoryContextSwitchTo(work);
 	outbox_chunk_put_head(out, &head);
 	appendBinaryStringInfo(out, rows.data, rows.len);
@@ -118,7 +139,7 @@ report_error(uint32 number, StringInfo out)
 }
 
 static void
-answer(Queues *queues, const char *data, Size len)
+answer(const char *data, Size len)
 {
 	OutboxChunkRequest request;
 	MemoryContext work = CurrentMemoryContext;
@@ -142,7 +163,7 @@ answer(Queues *queues, const char *data, Size len)
 		pgstat_report_activity(STATE_IDLE, NULL);
 	}
 	PG_END_TRY();
-	if (shm_mq_send(queues->chunks, out.len, out.data, false, true) !=
+	if (shm_mq_send(queues.chunks, out.len, out.data, false, true) !=
 		SHM_MQ_SUCCESS)
 		proc_exit(0);
 }
@@ -152,7 +173,6 @@ outbox_reader_main(Datum arg)
 {
 	OutboxReaderArgs args;
 	MemoryContext work;
-	Queues		queues;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
 	pqsignal(SIGTERM, die);
@@ -161,7 +181,7 @@ outbox_reader_main(Datum arg)
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET,
 					PGC_S_SESSION);
 	MemoryContextSwitchTo(TopMemoryContext);
-	attach(args.segment, &queues);
+	attach(args.segment);
 	work = AllocSetContextCreate(TopMemoryContext, "outbox reader",
 								 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(work);
@@ -173,7 +193,7 @@ outbox_reader_main(Datum arg)
 		if (shm_mq_receive(queues.requests, &len, &data, false) !=
 			SHM_MQ_SUCCESS)
 			proc_exit(0);
-		answer(&queues, data, len);
+		answer(data, len);
 		MemoryContextReset(work);
 	}
 }

@@ -63,6 +63,7 @@
 #include "base/clock.h"
 #include "catalog/capture_def.h"
 #include "guc.h"
+#include "jobs/rebuild.h"
 #include "jobs/run.h"
 #include "jobs/stamp.h"
 #include "utils/memutils.h"
@@ -131,7 +132,7 @@ void
 outbox_run_discard(OutboxRun *run)
 {
 	free_chunk(&run->ready);
-	if (run->reading != NULL && run->reading->complete)
+	if (run->reading != NULL && (run->reading->complete || !run->asked))
 		free_chunk(&run->reading);
 	else if (run->reading != NULL)
 		run->reading->dead = true;
@@ -139,6 +140,14 @@ outbox_run_discard(OutboxRun *run)
 	appendBinaryStringInfo(&run->next_cursor, run->cursor.data,
 						   run->cursor.len);
 	run->exhausted = false;
+}
+
+/* A position record soon; if events are under way it comes with them. */
+void
+outbox_run_hurry(OutboxRelay *relay)
+{
+	if (relay->open->events == 0 && relay->nflying == 0)
+		relay->last_record_ms = 0;
 }
 
 void
@@ -222,6 +231,9 @@ put_request(OutboxRun *run, StringInfo out)
 		request.max_rows = Min(request.max_rows,
 							   Max(run->job.rate / RATE_SLICE, 1));
 	request.filter = run->job.filter;
+	request.topic = run->job.topic;
+	request.token = run->job.token;
+	request.place = run->place;
 	if (run->next_cursor.len > 0)
 	{
 		request.cursor = run->next_cursor.data;
@@ -231,12 +243,42 @@ put_request(OutboxRun *run, StringInfo out)
 }
 
 static void
-ask(OutboxRun *run, XLogRecPtr place)
+send_request(OutboxRun *run)
 {
 	StringInfoData request;
 
+	initStringInfo(&request);
+	put_request(run, &request);
+	run->asked = true;
+	if (!outbox_reader_ask(run->link, &request))
+		retry_later(run, "the reader has ended; see the server log");
+	pfree(request.data);
+}
+
+/*
+ * Keys that are gone are looked for in the topic, so all that is noted no more
+ * must be there: every row, and what the stream carried up to L.
+ */
+static bool
+is_in_kafka(OutboxRelay *relay, OutboxRun *run)
+{
+	if (run->recorded_rows == run->rows && relay->recorded >= run->place)
+		return true;
+	outbox_run_hurry(relay);
+	return false;
+}
+
+static void
+ask(OutboxRelay *relay, OutboxRun *run, XLogRecPtr place)
+{
+	bool		gone = outbox_rebuild_seeks_gone(run->job.topic,
+												 run->next_cursor.data,
+												 run->next_cursor.len);
+
+	if (run->reading != NULL && !run->asked && is_in_kafka(relay, run))
+		send_request(run);
 	if (run->reading != NULL || run->exhausted ||
-		outbox_monotonic_ms() < run->due_ms)
+		(gone && run->ready != NULL) || outbox_monotonic_ms() < run->due_ms)
 		return;
 	if (run->link == NULL && (run->link = outbox_reader_start()) == NULL)
 	{
@@ -245,11 +287,10 @@ ask(OutboxRun *run, XLogRecPtr place)
 	}
 	if (!begin_recording(run, place))
 		return;
-	initStringInfo(&request);
-	put_request(run, &request);
-	if (!outbox_reader_ask(run->link, &request))
-		retry_later(run, "the reader has ended; see the server log");
-	pfree(request.data);
+	run->place = place;
+	run->asked = false;
+	if (!gone || is_in_kafka(relay, run))
+		send_request(run);
 }
 
 /* ---- listening --------------------------------------------------------- */
@@ -401,7 +442,7 @@ outbox_run_step(OutboxRelay *relay, OutboxRun *run,
 		}
 		if (run->state == OUTBOX_RUN_FAILED)
 			return;
-		ask(run, progress->scanned);
+		ask(relay, run, progress->scanned);
 		more = run->ready != NULL && send_ready(relay, run, progress);
 	}
 	if (run->done)

@@ -64,11 +64,14 @@ typedef struct OutboxRun
 
 	uint64		superseded;
 	uint64		reread;
+	uint64		removed;
 	uint64		estimate;
 
 	/* reading ahead */
 	OutboxReaderLink *link;		/* NULL = no reader */
-	OutboxChunk *reading;		/* asked for */
+	OutboxChunk *reading;		/* asked for, or soon */
+	bool		asked;			/* it is */
+	XLogRecPtr	place;			/* its L */
 	OutboxChunk *ready;			/* here, to be sent */
 	StringInfoData next_cursor; /* of the next request */
 	uint32		next_number;
@@ -105,6 +108,7 @@ extern void outbox_run_step(OutboxRelay *relay, OutboxRun *run,
 							const OutboxSourceProgress *progress);
 extern void outbox_run_rest(OutboxRun *run);	/* give everything up but the
 												 * place */
+extern void outbox_run_hurry(OutboxRelay *relay);
 extern void outbox_run_discard(OutboxRun *run);
 extern void outbox_run_set(OutboxRun *run, OutboxRunState state,
 						   const char *reason);
@@ -127,7 +131,8 @@ extern OutboxSendResult outbox_send_chunk(OutboxRelay *relay, OutboxRun *run,
 /* jobs.c: the place of a run has moved */
 extern void outbox_jobs_put_marks(OutboxRelay *relay);
 
-/* outbox.snapshot_hold, for tests: chunks stay ready */
+/* For tests: chunks stay ready; those that a rebuild ends with */
 extern bool outbox_snapshot_hold;
+extern bool outbox_rebuild_hold;
 
 #endif							/* OUTBOX_RUN_H */

@@ -42,6 +42,7 @@
 #include "access/xact.h"
 #include "catalog/capture_def.h"
 #include "guc.h"
+#include "jobs/rebuild.h"
 #include "jobs/run.h"
 #include "jobs/stamp.h"
 #include "relay/child.h"
@@ -177,6 +178,9 @@ append_rows(OutboxRelay *relay, OutboxRun *run, const SendPlan *plan)
 			run->superseded++;
 			continue;
 		}
+		if (row.msg.payload == NULL)
+			run->removed++;
+		row.msg.flags &= ~OUTBOX_ROW_WIRE_KEY;
 		make_id(row.msg.event_id, run->job.token, run->rows++);
 		outbox_publish_row(relay, route_of(&row.msg), &row.msg,
 						   chunk->head.read_at, chunk->head.until);
@@ -199,10 +203,23 @@ move_place(OutboxRun *run, const SendPlan *plan)
 	run->unsaved = true;
 	resetStringInfo(&run->cursor);
 	if (!whole)
+	{
+		appendBinaryStringInfo(&run->cursor, head->prefix,
+							   Max(head->prefix_len, 0));
 		appendBinaryStringInfo(&run->cursor, plan->last.cursor,
 							   plan->last.cursor_len);
+	}
 	else if (!run->done)
 		appendBinaryStringInfo(&run->cursor, head->cursor, head->cursor_len);
+}
+
+static bool
+is_held(const OutboxRun *run)
+{
+	return outbox_snapshot_hold ||
+		(outbox_rebuild_hold &&
+		 outbox_rebuild_seeks_gone(run->job.topic, run->ready->head.prefix,
+								   run->ready->head.prefix_len));
 }
 
 OutboxSendResult
@@ -212,7 +229,7 @@ outbox_send_chunk(OutboxRelay *relay, OutboxRun *run,
 	OutboxChunk *chunk = run->ready;
 	SendPlan	todo;
 
-	if (progress->scanned < chunk->head.until || outbox_snapshot_hold ||
+	if (progress->scanned < chunk->head.until || is_held(run) ||
 		outbox_gate_replicated(chunk->head.until) < chunk->head.until)
 		return OUTBOX_SEND_LATER;
 	if (!definitions_stand(chunk, run->job.relation) ||

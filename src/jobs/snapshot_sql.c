@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * snapshot_sql.c
- *		outbox.snapshot() and what ends or holds one.
+ *		outbox.snapshot(), rebuild_topic() and what ends or holds one.
  *
  * In the caller's transaction: a row of outbox.snapshot_job is written, and at
  * commit the relay looks at that table.  Nothing is read or sent here.  The
@@ -29,6 +29,7 @@
 #define MAX_FILTER		8000	/* bytes; goes with every request */
 
 PG_FUNCTION_INFO_V1(outbox_snapshot);
+PG_FUNCTION_INFO_V1(outbox_rebuild_topic);
 PG_FUNCTION_INFO_V1(outbox_set_snapshot);
 
 static void
@@ -82,30 +83,42 @@ random_token(void)
 	return token;
 }
 
+typedef struct NewJob
+{
+	Oid			relation;
+	Datum		row_filter;		/* text, 0 = none */
+	int32		rate_limit;		/* 0 = none */
+	int32		chunk_rows;
+	char	   *topic;			/* NULL: a snapshot */
+} NewJob;
+
 static int64
-insert_job(Oid relation, FunctionCallInfo fcinfo)
+insert_job(const NewJob *job)
 {
 	static const Oid types[] = {OIDOID, TEXTOID, INT4OID, INT4OID, INT8OID,
-	NAMEOID};
+	NAMEOID, TEXTOID};
 	Datum		values[lengthof(types)];
-	char		nulls[] = "      ";
+	char		nulls[] = "       ";
 	OutboxOwnerScope scope;
 	NameData	user;
 	int64		id;
 
 	namestrcpy(&user, GetUserNameFromId(GetUserId(), false));
-	values[0] = ObjectIdGetDatum(relation);
-	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
-	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
-	values[2] = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
-	nulls[2] = PG_ARGISNULL(2) ? 'n' : ' ';
-	values[3] = PG_GETARG_DATUM(3);
+	values[0] = ObjectIdGetDatum(job->relation);
+	values[1] = job->row_filter;
+	nulls[1] = job->row_filter == (Datum) 0 ? 'n' : ' ';
+	values[2] = Int32GetDatum(job->rate_limit);
+	nulls[2] = job->rate_limit == 0 ? 'n' : ' ';
+	values[3] = Int32GetDatum(job->chunk_rows);
 	values[4] = Int64GetDatum(random_token());
 	values[5] = NameGetDatum(&user);
+	values[6] = job->topic == NULL ? (Datum) 0 :
+		CStringGetTextDatum(job->topic);
+	nulls[6] = job->topic == NULL ? 'n' : ' ';
 	outbox_owner_begin(&scope);
 	(void) outbox_owner_execute("INSERT INTO outbox.snapshot_job"
-								" (relation, row_filter, rate_limit, chunk_rows, token, created_by)"
-								" VALUES ($1::regclass, $2, $3, $4, $5, $6) RETURNING id",
+								" (relation, row_filter, rate_limit, chunk_rows, token, created_by, topic)"
+								" VALUES ($1::regclass, $2, $3, $4, $5, $6, $7) RETURNING id",
 								lengthof(types), types, values, nulls);
 	id = pg_strtoint64(outbox_owner_result_text(1));
 	outbox_owner_end(&scope);
@@ -121,25 +134,81 @@ check_range(int32 value, int32 max, const char *name)
 				 errmsg("%s must be between 1 and %d", name, max)));
 }
 
+/* Arguments rate_limit and chunk_rows, from this number on. */
+static void
+take_pace(FunctionCallInfo fcinfo, int n, NewJob *job)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(n + 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("table and chunk_rows must not be null")));
+	job->relation = PG_GETARG_OID(0);
+	job->chunk_rows = PG_GETARG_INT32(n + 1);
+	check_range(job->chunk_rows, 1000000, "chunk_rows");
+	if (PG_ARGISNULL(n))
+		return;
+	job->rate_limit = PG_GETARG_INT32(n);
+	check_range(job->rate_limit, PG_INT32_MAX, "rate_limit");
+}
+
 /* snapshot("table" regclass, row_filter text, rate_limit int, chunk_rows int) */
 Datum
 outbox_snapshot(PG_FUNCTION_ARGS)
 {
+	NewJob		job = {0};
 	Relation	rel;
 	int64		id;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("table and chunk_rows must not be null")));
-	check_range(PG_GETARG_INT32(3), 1000000, "chunk_rows");
-	if (!PG_ARGISNULL(2))
-		check_range(PG_GETARG_INT32(2), PG_INT32_MAX, "rate_limit");
-	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+	take_pace(fcinfo, 2, &job);
+	if (!PG_ARGISNULL(1))
+		job.row_filter = PG_GETARG_DATUM(1);
+	rel = table_open(job.relation, AccessShareLock);
 	check_owner(rel->rd_rel->relowner, RelationGetRelationName(rel));
 	check_table(rel, PG_ARGISNULL(1) ? NULL :
 				text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	id = insert_job(RelationGetRelid(rel), fcinfo);
+	id = insert_job(&job);
+	table_close(rel, NoLock);
+	outbox_state_note_extension();
+	PG_RETURN_INT64(id);
+}
+
+/* A topic without keys has nothing that could be gone. */
+static char *
+topic_to_rebuild(Relation rel)
+{
+	OutboxCapture *capture = outbox_capture_find(RelationGetRelid(rel));
+
+	if (capture->key_format == OUTBOX_KEY_NONE ||
+		outbox_rowcodec_key_columns(capture, rel) == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("messages of table \"%s\" have no key",
+						RelationGetRelationName(rel)),
+				 errhint("Use outbox.snapshot() to publish its rows.")));
+	if (capture->relation != RelationGetRelid(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partition of captured table \"%s\"",
+						RelationGetRelationName(rel),
+						get_rel_name(capture->relation)),
+				 errhint("The topic has the rows of all partitions: rebuild that of the captured table.")));
+	return capture->route.topic;
+}
+
+/* rebuild_topic("table" regclass, rate_limit int, chunk_rows int) */
+Datum
+outbox_rebuild_topic(PG_FUNCTION_ARGS)
+{
+	NewJob		job = {0};
+	Relation	rel;
+	int64		id;
+
+	take_pace(fcinfo, 1, &job);
+	rel = table_open(job.relation, AccessShareLock);
+	check_owner(rel->rd_rel->relowner, RelationGetRelationName(rel));
+	check_table(rel, NULL);
+	job.topic = topic_to_rebuild(rel);
+	id = insert_job(&job);
 	table_close(rel, NoLock);
 	outbox_state_note_extension();
 	PG_RETURN_INT64(id);

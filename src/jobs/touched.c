@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "base/siphash.h"
+#include "jobs/chunk.h"
 #include "jobs/touched.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
@@ -76,11 +77,19 @@ outbox_seen_visible(const OutboxSeen *seen, TransactionId xid)
 }
 
 /* An Avro key's schema may change; the row stays the same. */
+static int
+schema_bytes(const OutboxWalMessage *msg)
+{
+	if ((msg->flags & OUTBOX_MSG_KEY_SCHEMA) != 0)
+		return sizeof(uint32);
+	return (msg->flags & OUTBOX_ROW_WIRE_KEY) != 0 &&
+		msg->key_len >= OUTBOX_WIRE_PREFIX ? OUTBOX_WIRE_PREFIX : 0;
+}
+
 static KeyHash
 hash_of(const OutboxWalMessage *msg)
 {
-	int			skip = (msg->flags & OUTBOX_MSG_KEY_SCHEMA) != 0 ?
-		sizeof(uint32) : 0;
+	int			skip = schema_bytes(msg);
 	static uint8 secrets[2][OUTBOX_SIPHASH_KEY_SIZE];
 	static bool drawn = false;
 	KeyHash		hash;

@@ -11,6 +11,7 @@
 #include "base/base.h"
 
 #include "base/no_core.h"
+#include "outbox-kafka/gone.h"
 #include "outbox-kafka/publish.h"
 #include "outbox-kafka/tail.h"
 #include "record/frame.h"
@@ -27,6 +28,7 @@ usage(FILE *to)
 			"\n"
 			"Usage:\n"
 			"  outbox-kafka publish [--fd N]   started by the relay; N is its socket (3)\n"
+			"  outbox-kafka gone [--fd N]      started for rebuild_topic(), the same\n"
 			"%s"
 			"  outbox-kafka --version\n"
 			"  outbox-kafka --help\n", outbox_tail_help);
@@ -45,8 +47,9 @@ parse_fd(const char *text)
 		-1 : (int) value;
 }
 
+/* A mode that speaks frames with the process that started it. */
 static int
-publish_main(int argc, char **argv)
+serve(void (*mode) (int fd), int argc, char **argv)
 {
 	int			fd = DEFAULT_FD;
 
@@ -59,7 +62,8 @@ publish_main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	outbox_publish(fd);
+	mode(fd);
+	return 0;
 }
 
 int
@@ -67,7 +71,9 @@ main(int argc, char **argv)
 {
 	outbox_no_core();
 	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
-		return publish_main(argc - 2, argv + 2);
+		return serve(outbox_publish, argc - 2, argv + 2);
+	if (argc >= 2 && strcmp(argv[1], "gone") == 0)
+		return serve(outbox_gone, argc - 2, argv + 2);
 	if (argc >= 2 && strcmp(argv[1], "tail") == 0)
 		return outbox_tail(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)

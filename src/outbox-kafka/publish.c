@@ -19,63 +19,18 @@
  */
 #include "outbox-kafka/session.h"
 
+#include "outbox-kafka/orphan.h"
 #include "outbox-kafka/publish.h"
 #include "outbox-kafka/report.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define IDLE_WAIT	1000		/* ms */
 #define REASON_WAIT	400
-
-static void
-leave_on_signal(int signo)
-{
-	_exit(0);
-}
-
-static void
-set_signals(void)
-{
-	struct sigaction action = {.sa_handler = leave_on_signal};
-	sigset_t	none;
-
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGQUIT, &action, NULL);
-	action.sa_handler = SIG_IGN;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	sigaction(SIGPIPE, &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/*
- * Die with the process that made the socket, and with exit status 0: a
- * postmaster that is PID 1 inherits the orphan, and takes any other status for
- * a crash of one of its own (CleanupBackend, postmaster.c).  Stopped or not: a
- * process group that is orphaned while stopped is continued by the kernel.  If
- * the parent is gone already, the signal will not come; whoever opened the
- * other end is known to the kernel.
- */
-static void
-die_with_parent(int fd)
-{
-	struct ucred peer;
-	socklen_t	len = sizeof(peer);
-
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-		outbox_link_leave();
-	if (getppid() != peer.pid && kill(peer.pid, 0) != 0 && errno == ESRCH)
-		outbox_link_leave();
-}
 
 /*
  * Work on the frame at the front.  False: it must wait.
@@ -215,8 +170,7 @@ outbox_publish(int fd)
 {
 	OutboxSession *session = palloc0(sizeof(OutboxSession));
 
-	set_signals();
-	die_with_parent(fd);
+	outbox_orphan_init(fd);
 
 	/* many short-lived small blocks in a few threads: keep them together */
 	mallopt(M_ARENA_MAX, 2);

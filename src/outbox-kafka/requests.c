@@ -13,6 +13,7 @@
 #include "outbox-kafka/session.h"
 
 #include "base/cursor.h"
+#include "outbox-kafka/hello.h"
 #include "outbox-kafka/diagnose.h"
 #include "outbox-kafka/position_topic.h"
 #include "outbox-kafka/report.h"
@@ -31,49 +32,6 @@ typedef struct PutJob
 	char	   *value;			/* NULL for null */
 	int32		value_len;
 } PutJob;
-
-/*
- * A string of a frame as a C string; NULL for null.
- */
-static char *
-get_string(OutboxCursor *c)
-{
-	int32		len;
-	const char *s = outbox_get_bytes(c, &len);
-
-	if (s == NULL)
-		return NULL;
-	if (memchr(s, '\0', len) != NULL)
-		outbox_link_leave();
-	return pnstrdup(s, len);
-}
-
-static bool
-read_properties(OutboxSession *session, OutboxCursor *c, const char *path,
-				OutboxResult *result)
-{
-	uint32		n = outbox_get_u32(c);
-
-	session->config = outbox_config_new();
-	if (path != NULL && !outbox_config_load(session->config, path, result))
-		return false;
-	for (uint32 i = 0; i < n; i++)
-	{
-		char	   *name = get_string(c);
-		char	   *value = get_string(c);
-
-		if (c->failed || name == NULL || value == NULL)
-			outbox_link_leave();
-		if (!outbox_config_set(session->config, OUTBOX_CONFIG_CALLER, name,
-							   value, result))
-			return false;
-		pfree(name);
-		pfree(value);
-	}
-	if (outbox_cursor_left(c) != 0)
-		outbox_link_leave();
-	return outbox_config_check(session->config, result);
-}
 
 static bool
 make_plain(OutboxSession *session, OutboxResult *result)
@@ -105,15 +63,16 @@ greet(OutboxSession *session, const char *body, size_t len,
 	}
 	session->delivery = (OutboxDelivery) outbox_get_u8(&c);
 	session->ring = outbox_get_u16(&c);
-	session->prefix = get_string(&c);
-	session->position_topic = get_string(&c);
-	path = get_string(&c);
+	session->prefix = outbox_hello_string(&c);
+	session->position_topic = outbox_hello_string(&c);
+	path = outbox_hello_string(&c);
 	if (c.failed || session->prefix == NULL ||
 		session->position_topic == NULL ||
 		session->delivery > OUTBOX_AT_LEAST_ONCE ||
 		session->ring < 1 || session->ring > OUTBOX_MAX_RING)
 		outbox_link_leave();
-	if (!read_properties(session, &c, path, result))
+	session->config = outbox_hello_config(&c, path, result);
+	if (session->config == NULL)
 		return false;
 	session->single = outbox_config_get(session->config,
 										OUTBOX_SINGLE_MESSAGES) != NULL;

@@ -72,6 +72,24 @@
  * The child adds header "id" (the event id as text) in front of the block's
  * and, for split transactions, "outbox.split" (the part as decimal text).
  *
+ * outbox-kafka gone speaks with the snapshot reader of a rebuild_topic(), one
+ * question at a time:
+ *
+ * reader -> outbox-kafka gone
+ *	HELLO			u16 protocol version, u32 memory (kB), u64 token, string
+ *					topic, string properties file or null, u32 n, n x (string
+ *					property, string value); not answered
+ *	ENDS			(empty): where the topic's partitions end now
+ *	GONE			u32 bytes of a key that do not count (its schema id), u64
+ *					first hash, u32 keys at most, u32 n, n x u64 offset: keys
+ *					with a value in front of these offsets and nothing behind
+ *
+ * outbox-kafka gone -> reader
+ *	ENDS_OK			u32 n, n x u64 offset
+ *	GONE_OK			u64 first hash of the next question, u8 nothing is left,
+ *					u32 n, n x (u64 hash, u32 partition, bytes key), by hash
+ *	GONE_FAILED		u8 class (OutboxResultClass), string message
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef OUTBOX_FRAME_H
@@ -97,6 +115,8 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_STOP = 0x09,
 	OUTBOX_FRAME_REGISTER = 0x0A,
 	OUTBOX_FRAME_DIAGNOSE = 0x0B,
+	OUTBOX_FRAME_ENDS = 0x0C,
+	OUTBOX_FRAME_GONE = 0x0D,
 
 	OUTBOX_FRAME_HELLO_OK = 0x81,
 	OUTBOX_FRAME_POSITION = 0x82,
@@ -111,7 +131,10 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_RECORDED = 0x8B,
 	OUTBOX_FRAME_READY = 0x8C,
 	OUTBOX_FRAME_REGISTERED = 0x8D,
-	OUTBOX_FRAME_DIAGNOSIS = 0x8E
+	OUTBOX_FRAME_DIAGNOSIS = 0x8E,
+	OUTBOX_FRAME_ENDS_OK = 0x8F,
+	OUTBOX_FRAME_GONE_OK = 0x90,
+	OUTBOX_FRAME_GONE_FAILED = 0x91
 } OutboxFrameType;
 
 typedef enum OutboxDelivery
