@@ -193,6 +193,20 @@ SELECT outbox.capture_schema('pg_catalog');
 SELECT outbox.capture_schema('outbox');
 SELECT outbox.capture_schema(NULL);
 
+-- a captured schema that gets another name goes on being captured
+BEGIN;
+CREATE SCHEMA old_name;
+SELECT outbox.capture_schema('old_name', options => '{"format": "json"}');
+ALTER SCHEMA old_name RENAME TO new_name;
+CREATE TABLE new_name.t (id int PRIMARY KEY);
+SELECT relation, topic FROM outbox.captures WHERE relation::text LIKE '%name%';
+CREATE SCHEMA old_name;
+CREATE TABLE old_name.t (id int PRIMARY KEY);
+SELECT namespace FROM outbox.captured_schema;
+DROP SCHEMA new_name CASCADE;
+SELECT namespace FROM outbox.captured_schema;
+ROLLBACK;
+
 -- without a captured table the gate says nothing; the extension can go
 DROP EXTENSION pg_walinspect;
 SET client_min_messages = error;

@@ -45,7 +45,10 @@ _PG_init(void)
 		outbox_log_check_init();
 		outbox_ddl_hooks_init();
 		outbox_capture_hooks_init();
-		outbox_launcher_register();
+
+		/* pg_upgrade is at work: nobody may write, or keep it from databases */
+		if (!IsBinaryUpgrade)
+			outbox_launcher_register();
 	}
 	MarkGUCPrefixReserved("outbox");
 }

@@ -78,7 +78,10 @@ note_creator(void)
 		LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
 		noted = entry->database == MyDatabaseId;
 		if (noted)
+		{
 			entry->creator = xid;
+			pg_atomic_write_u32(&entry->written, 0);
+		}
 		LWLockRelease(OutboxState->lock);
 	}
 }

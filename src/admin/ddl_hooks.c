@@ -14,6 +14,8 @@
  * because XactLastCommitEnd is not set for it (FinishPreparedTransaction,
  * access/transam/twophase.c).
  *
+ * ALTER SCHEMA ... RENAME is told to who keeps names of schemas.
+ *
  * DROP OWNED and DROP ROLE are told to those who keep rows about roles, see
  * emit/access.c.
  *
@@ -23,6 +25,7 @@
 
 #include "access/htup_details.h"
 #include "admin/admin.h"
+#include "capture/capture.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
@@ -120,6 +123,12 @@ after_statement(Node *stmt)
 		if (entry != NULL)
 			outbox_state_wake(entry);
 	}
+	else if (IsA(stmt, RenameStmt) &&
+			 ((RenameStmt *) stmt)->renameType == OBJECT_SCHEMA &&
+			 strcmp(((RenameStmt *) stmt)->newname, "outbox") != 0 &&
+			 outbox_catalog_present())
+		outbox_capture_schema_renamed(((RenameStmt *) stmt)->subname,
+									  ((RenameStmt *) stmt)->newname);
 	else if (IsA(stmt, DropOwnedStmt) && outbox_catalog_present())
 	{
 		ListCell   *cell;

@@ -174,6 +174,9 @@ extern void outbox_capture_schema_follow(const OutboxDdlChange *change);
 /* A schema goes; not within an owner scope. */
 extern void outbox_capture_schema_dropped(Oid namespace);
 
+/* The same renamed, whoever did that; the extension is there. */
+extern void outbox_capture_schema_renamed(const char *from, const char *to);
+
 /* Whether any schema is captured. */
 extern bool outbox_capture_schema_any(void);
 

@@ -76,7 +76,7 @@ COMMENT ON FUNCTION outbox.uncapture(regclass) IS
 
 -- Schemas all of whose tables are captured, also those to come.
 CREATE TABLE outbox.captured_schema (
-	namespace regnamespace PRIMARY KEY,
+	namespace name PRIMARY KEY,		-- pg_upgrade keeps no oids of schemas
 	include text[],					-- LIKE patterns of names; null: all
 	exclude text[],					-- null: none
 	options jsonb NOT NULL,			-- arguments of capture()

@@ -21,6 +21,7 @@
 #include "access/relation.h"
 #include "access/skey.h"
 #include "capture/capture.h"
+#include "catalog/namespace.h"
 #include "catalog/owner.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
@@ -212,9 +213,11 @@ read_schemas(void)
 		bool		isnull;
 
 		s->namespace =
-			DatumGetObjectId(outbox_catalog_attr(&scan, tuple,
-												 Anum_schema_namespace,
-												 &isnull));
+			get_namespace_oid(NameStr(*DatumGetName(outbox_catalog_attr(&scan,
+																		tuple,
+																		Anum_schema_namespace,
+																		&isnull))),
+							  true);
 		s->include = array_of(&scan, tuple, Anum_schema_include);
 		s->exclude = array_of(&scan, tuple, Anum_schema_exclude);
 		s->options =
@@ -233,8 +236,8 @@ read_schemas(void)
 void
 outbox_capture_schema_dropped(Oid namespace)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(namespace)};
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(get_namespace_name(namespace))};
 	OutboxOwnerScope scope;
 	ListCell   *lc;
 
@@ -248,6 +251,22 @@ outbox_capture_schema_dropped(Oid namespace)
 									1, types, values, NULL);
 		outbox_owner_end(&scope);
 	}
+}
+
+void
+outbox_capture_schema_renamed(const char *from, const char *to)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(from), CStringGetTextDatum(to)};
+	OutboxOwnerScope scope;
+
+	if (read_schemas() == NIL)
+		return;
+	outbox_owner_begin(&scope);
+	(void) outbox_owner_execute("UPDATE outbox.captured_schema SET namespace = $2"
+								" WHERE namespace OPERATOR(pg_catalog.=) $1",
+								2, types, values, NULL);
+	outbox_owner_end(&scope);
 }
 
 bool
@@ -398,9 +417,9 @@ check_schema(Oid namespace)
 static void
 store(const CapturedSchema *s)
 {
-	Oid			types[] = {OIDOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, OIDOID};
+	Oid			types[] = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, OIDOID};
 	Datum		values[] = {
-		ObjectIdGetDatum(s->namespace), PointerGetDatum(s->include),
+		CStringGetTextDatum(get_namespace_name(s->namespace)), PointerGetDatum(s->include),
 		PointerGetDatum(s->exclude), JsonbPGetDatum(s->options),
 		ObjectIdGetDatum(s->owner)
 	};
@@ -508,14 +527,15 @@ outbox_uncapture_schema(PG_FUNCTION_ARGS)
 {
 	Oid			namespace = PG_GETARG_OID(0);
 	bool		keep = PG_GETARG_BOOL(1);
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(namespace)};
+	Oid			types[] = {TEXTOID};
+	Datum		values[1];
 	CapturedSchema *s;
 	OutboxOwnerScope scope;
 	ListCell   *lc;
 	int32		count = 0;
 
 	check_schema(namespace);
+	values[0] = CStringGetTextDatum(get_namespace_name(namespace));
 	outbox_owner_begin(&scope);
 	outbox_owner_lock();
 	s = find_schema(namespace);

@@ -43,6 +43,21 @@ CREATE TABLE outbox.instance (
 	log_from pg_lsn		-- commits after it are decoded; null: scanned
 );
 
+-- One row: in whose WAL the events are, and whether all that the server before
+-- pg_upgrade had was published; see src/catalog/server.c.  Not dumped.
+CREATE TABLE outbox.server (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	system_id bigint NOT NULL,		-- pg_control_system()'s
+	closed_lsn pg_lsn,				-- position when all was published ...
+	closed_writes bigint,			-- ... and server_writes then
+	former_system bigint,			-- before pg_upgrade; null: settled, or none
+	former_closed boolean,
+	begins_at pg_lsn				-- after pg_upgrade events come behind it
+);
+
+-- Counted up by the first event of a server's life.
+CREATE SEQUENCE outbox.server_writes AS bigint;
+
 -- Keys of the MAC in our WAL messages.  Not dumped, replicated physically.
 CREATE TABLE outbox.secret (
 	key_id integer PRIMARY KEY,

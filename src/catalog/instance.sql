@@ -29,6 +29,11 @@ BEGIN
 	INSERT INTO outbox.instance (instance_id, database_oid)
 		SELECT new_id, d.oid FROM pg_database d
 		WHERE d.datname = current_database();
+	-- What was written before was written for somebody else.
+	DELETE FROM outbox.server;
+	INSERT INTO outbox.server (system_id, closed_writes)
+		SELECT c.system_identifier, CASE WHEN NOT w.is_called THEN 0 END
+		FROM pg_control_system() c, outbox.server_writes w;
 	-- Older keys stay: what was signed with them may still be in WAL.
 	INSERT INTO outbox.secret (key_id, key)
 		SELECT coalesce(max(s.key_id), 0) + 1, outbox.new_secret()

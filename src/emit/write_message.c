@@ -28,6 +28,7 @@
 #include "access/xlog.h"
 #include "base/uuid7.h"
 #include "catalog/catalog.h"
+#include "catalog/server.h"
 #include "compat.h"
 #include "emit/write_message.h"
 #include "miscadmin.h"
@@ -130,6 +131,8 @@ outbox_message_write(OutboxWalMessage *msg)
 {
 	OutboxMacContext context;
 
+	if (!outbox_state_written())
+		outbox_server_note_writing();
 	refresh_secret();
 	msg->key_id = secret_id;
 	set_place(msg, &context);

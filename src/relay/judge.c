@@ -8,7 +8,7 @@
  * with outbox.adopt().
  *
  *	position cannot be parsed			position_unreadable
- *	other instance or system			other_instance
+ *	other instance or system			other_instance (but see upgrade.c)
  *	timeline not in our history			diverged
  *	events published beyond the point
  *	where our history left its timeline	diverged
@@ -28,6 +28,7 @@
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "relay/judge.h"
+#include "relay/upgrade.h"
 
 static void refuse(OutboxVerdict *verdict, OutboxRelayState state,
 				   const char *fmt,...) pg_attribute_printf(3, 4);
@@ -221,7 +222,8 @@ outbox_judge(const OutboxOwnFacts *own, const OutboxPosition *position,
 		return;
 	if (position == NULL)
 	{
-		judge_none(own, verdict);
+		if (!outbox_upgrade_judge(own, NULL, verdict))
+			judge_none(own, verdict);
 		return;
 	}
 	if (parse != OUTBOX_POSITION_OK)
@@ -233,6 +235,9 @@ outbox_judge(const OutboxOwnFacts *own, const OutboxPosition *position,
 		return;
 	}
 	verdict->start = *position;
+	if (memcmp(position->instance, own->instance->id.data, UUID_LEN) == 0 &&
+		outbox_upgrade_judge(own, position, verdict))
+		return;
 	if (judge_identity(own, position, verdict) &&
 		judge_timeline(own, &verdict->start, verdict))
 		judge_place(own, &verdict->start, verdict);

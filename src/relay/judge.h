@@ -24,6 +24,7 @@ typedef struct OutboxVerdict
 typedef struct OutboxOwnFacts
 {
 	const OutboxInstance *instance;
+	const OutboxServer *server;
 	const uint8 *host;
 	TimeLineID	timeline;
 	XLogRecPtr	flushed;

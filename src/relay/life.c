@@ -31,6 +31,7 @@
 #include "relay/child.h"
 #include "relay/relay.h"
 #include "relay/switch.h"
+#include "relay/upgrade.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -272,6 +273,7 @@ obey(OutboxRelay *relay)
 static void
 look_around(OutboxRelay *relay)
 {
+	outbox_closing_begin(relay);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 		reload_configuration(relay);
@@ -348,6 +350,7 @@ outbox_life_check_instance(OutboxRelay *relay)
 		CommitTransactionCommand();
 		load_instance(relay);
 	}
+	outbox_upgrade_look(relay);
 }
 
 void

@@ -17,6 +17,7 @@
  *	failure				recorded, process exits, launcher starts another after
  *						a back-off: 100 ms doubling to outbox.retry_max, reset
  *						by a batch of events that went through
+ *	server shut down	publishes what is left, notes that: see closing.c
  *	refusing state		recorded, process exits, the launcher waits for
  *						outbox.adopt() or outbox.restart()
  *	crash				Kafka's position is the truth: see takeover.c
@@ -40,6 +41,7 @@
 #include "relay/child.h"
 #include "relay/parking.h"
 #include "relay/switch.h"
+#include "relay/upgrade.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -51,6 +53,7 @@
 #define FLOOR_INTERVAL	60000	/* ms between updates of the floor */
 #define LATE_INTERVAL	1000	/* the same, of an adopt() that came late */
 #define BATCH_AGE		1000	/* ms that a batch stays open in a backlog */
+#define CLOSING_POLL	10		/* ms between looks while we leave */
 #define FLOOR_LOCK_TIMEOUT "100"	/* ms */
 
 static OutboxRelay relay_data;
@@ -229,6 +232,8 @@ stream(OutboxRelay *relay)
 			outbox_state_set(relay->entry, paused ? OUTBOX_STATE_PAUSED :
 							 OUTBOX_STATE_STREAMING, NULL);
 
+		if (outbox_closing_look(relay, &progress, more))
+			jobs = CLOSING_POLL;
 		outbox_relay_wait(relay, more ? 0 :
 						  time_to_sleep(relay, paused, hint, jobs));
 	}

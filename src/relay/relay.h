@@ -13,6 +13,7 @@
 #include "base/commit_times.h"
 #include "base/cursor.h"
 #include "catalog/catalog.h"
+#include "catalog/server.h"
 #include "compat.h"
 #include "record/frame.h"
 #include "record/position.h"
@@ -64,6 +65,7 @@ typedef struct OutboxRelay
 	OutboxSink	sink;			/* must be first */
 	OutboxRelayEntry *entry;
 	OutboxInstance instance;
+	OutboxServer server;		/* as of our start */
 	OutboxSource *source;
 	uint8		host[OUTBOX_IDENTITY_SIZE];
 	TimeLineID	timeline;

@@ -42,6 +42,7 @@
 #include "relay/parking.h"
 #include "relay/relay.h"
 #include "relay/switch.h"
+#include "relay/upgrade.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/fmgrprotos.h"
@@ -145,6 +146,7 @@ gather_facts(OutboxRelay *relay, OutboxOwnFacts *own)
 								   &slot_restart);
 	memset(own, 0, sizeof(*own));
 	own->instance = &relay->instance;
+	own->server = &relay->server;
 	own->host = relay->host;
 	own->flushed = outbox_source_flushed(&own->timeline);
 	relay->timeline = own->timeline;
@@ -362,6 +364,7 @@ outbox_takeover(OutboxRelay *relay)
 	SpinLockRelease(&relay->entry->mutex);
 	record_incarnation(relay);
 	outbox_switch_check_slot(relay);
+	outbox_upgrade_settle(relay);
 	write_floor(relay);
 	relay->floor = relay->instance.floor;
 }

@@ -81,6 +81,7 @@ startup_shmem(void)
 			pg_atomic_init_u64(&entry->commit_hint, 0);
 			pg_atomic_init_u32(&entry->wants_commit, 0);
 			pg_atomic_init_u32(&entry->decoding, 0);
+			pg_atomic_init_u32(&entry->written, 0);
 			SpinLockInit(&entry->mutex);
 			ConditionVariableInit(&entry->progress);
 		}
@@ -144,6 +145,7 @@ clear_entry(OutboxRelayEntry *entry)
 	entry->diagnosis.len = 0;
 	pg_atomic_write_u32(&entry->asked, 0);
 	pg_atomic_write_u64(&entry->commit_hint, 0);
+	pg_atomic_write_u32(&entry->written, 0);
 }
 
 OutboxRelayEntry *

@@ -97,6 +97,9 @@ typedef struct OutboxRelayEntry
 	pg_atomic_uint32 decoding;	/* the relay wants the commits of all, not only
 								 * of those that carry events */
 
+	pg_atomic_uint32 written;	/* events were written in this server's life:
+								 * see catalog/server.c */
+
 	slock_t		mutex;			/* protects all that follows */
 	pid_t		pid;			/* relay, 0 = none */
 	int			procno;			/* its PGPROC number while pid != 0 */
@@ -203,6 +206,10 @@ extern void outbox_state_set(OutboxRelayEntry *entry, OutboxRelayState state,
 
 /* emit/ and capture/ say that this transaction carries a message of ours. */
 extern void outbox_state_note_message(void);
+
+/* Whether events are known to have been written in this server's life. */
+extern bool outbox_state_written(void);
+extern void outbox_state_set_written(void);
 
 /* This transaction creates or drops the extension: tell relay and launcher. */
 extern void outbox_state_note_extension(void);

@@ -87,6 +87,24 @@ my_entry(void)
 	return entry;
 }
 
+/* Without an entry nobody remembers: then it is not known. */
+bool
+outbox_state_written(void)
+{
+	OutboxRelayEntry *entry = OutboxState == NULL ? NULL : my_entry();
+
+	return entry != NULL && pg_atomic_read_u32(&entry->written) != 0;
+}
+
+void
+outbox_state_set_written(void)
+{
+	OutboxRelayEntry *entry = OutboxState == NULL ? NULL : my_entry();
+
+	if (entry != NULL)
+		pg_atomic_write_u32(&entry->written, 1);
+}
+
 /*
  * While rows are decoded every commit that wrote something counts: nobody knows
  * here whose rows they are.

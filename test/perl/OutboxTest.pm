@@ -70,10 +70,12 @@ sub bootstrap
 #	init		arguments of PostgreSQL::Test::Cluster::init
 #	extension	0: do not create it (in database postgres)
 #	start		0: do not start
+#	install_path	another installation
 sub outbox_node
 {
 	my ($name, %opt) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name,
+		$opt{install_path} ? (install_path => $opt{install_path}) : ());
 	my $servers = $opt{bootstrap} // bootstrap();
 	my %init = @{ $opt{init} // [] };
 
