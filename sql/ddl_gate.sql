@@ -219,7 +219,7 @@ CREATE TABLE shop.own (id int);
 GRANT USAGE ON SCHEMA shop, outbox TO regress_gate_table, regress_gate_event;
 GRANT CREATE ON SCHEMA shop TO regress_gate_table;
 ALTER TABLE shop.own OWNER TO regress_gate_table;
-GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)
+GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval)
 	TO regress_gate_event;
 SET ROLE regress_gate_event;
 SELECT outbox.create_event_type('own', row_type => 'shop.own') IS NOT NULL AS ok;

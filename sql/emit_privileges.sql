@@ -37,7 +37,7 @@ REVOKE USAGE ON SCHEMA outbox FROM regress_outbox_stranger;
 
 -- a creator owns what it creates, and opens it to others
 GRANT USAGE ON SCHEMA outbox TO regress_outbox_team;
-GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)
+GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval)
 	TO regress_outbox_team;
 SET ROLE regress_outbox_team;
 SELECT outbox.create_event_type('order', format => 'json') IS NOT NULL AS ok;
@@ -76,7 +76,7 @@ RESET ROLE;
 -- a role that may create but does not own
 CREATE ROLE regress_outbox_other;
 GRANT USAGE ON SCHEMA outbox TO regress_outbox_other;
-GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)
+GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval)
 	TO regress_outbox_other;
 SET ROLE regress_outbox_other;
 SELECT outbox.create_event_type('other', format => 'json') IS NOT NULL AS ok;

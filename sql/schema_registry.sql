@@ -252,7 +252,7 @@ SET ROLE regress_registry_writer;
 SELECT try($$count(*) FROM outbox.schemas$$), try($$outbox.registry_register('w', '"bytes"')$$);
 RESET ROLE;
 -- grants of the registry and of event types stand beside each other
-GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)
+GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval)
 	TO regress_registry_writer;
 SELECT outbox.grant_registry('regress_registry_writer');
 SET ROLE regress_registry_writer;

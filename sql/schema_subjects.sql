@@ -115,7 +115,7 @@ SELECT count(*) - :schemas AS more FROM outbox.schemas;
 CREATE ROLE regress_schema_a;
 CREATE ROLE regress_schema_b;
 GRANT USAGE ON SCHEMA outbox TO regress_schema_a, regress_schema_b;
-GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)
+GRANT EXECUTE ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval)
 	TO regress_schema_a, regress_schema_b;
 SET ROLE regress_schema_a;
 SELECT outbox.create_event_type('a.own', topic => 'own', subject_name_strategy => 'TopicName',

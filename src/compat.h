@@ -230,4 +230,23 @@ typedef void OutboxJsonActionResult;
 	LogLogicalMessage(prefix, "", 0, false)
 #endif
 
+/*
+ * optimizer/pathnode.h
+ */
+
+/* 17 added the outer joins' restrictions, 18 the disabled nodes. */
+#if PG_VERSION_NUM >= 180000
+#define outbox_compat_foreignscan_path(root, rel, rows, total) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, 0, total, NIL, NULL, \
+							NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define outbox_compat_foreignscan_path(root, rel, rows, total) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, total, NIL, NULL, NULL, \
+							NIL, NIL)
+#else
+#define outbox_compat_foreignscan_path(root, rel, rows, total) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, total, NIL, NULL, NULL, \
+							NIL)
+#endif
+
 #endif							/* OUTBOX_COMPAT_H */

@@ -41,6 +41,9 @@ bool		outbox_registry_keep_ids = false;
 bool		outbox_create_topics = true;
 int			outbox_topic_partitions = -1;
 int			outbox_topic_replication_factor = -1;
+bool		outbox_event_log = true;
+int			outbox_log_retention = 24 * 60;
+int			outbox_max_retained_wal = 10 * 1024;
 
 static const struct config_enum_entry delivery_options[] = {
 	{"exactly_once", OUTBOX_EXACTLY_ONCE, false},
@@ -192,6 +195,25 @@ define_relay_settings(void)
 			   NULL, &outbox_retry_max, 4000, 100, 3600000, GUC_UNIT_MS);
 }
 
+static void
+define_log_settings(void)
+{
+	define_bool("outbox.event_log",
+				"Keep events in the event log.",
+				"Off: nothing is added to it, and what is in it stays until its time is over.",
+				&outbox_event_log, true);
+	define_int("outbox.log_retention",
+			   "Time that events are kept in the event log.",
+			   "For event types that do not say otherwise; never before they are published.",
+			   &outbox_log_retention, 24 * 60, 0, 1000 * 365 * 24 * 60,
+			   GUC_UNIT_MIN);
+	define_int("outbox.max_retained_wal",
+			   "WAL that is kept for events before that in the event log is released.",
+			   "-1 means no limit.",
+			   &outbox_max_retained_wal, 10 * 1024, -1, MAX_KILOBYTES,
+			   GUC_UNIT_MB);
+}
+
 void
 outbox_guc_init(void)
 {
@@ -203,4 +225,5 @@ outbox_guc_init(void)
 	define_link_settings();
 	define_registry_settings();
 	define_relay_settings();
+	define_log_settings();
 }

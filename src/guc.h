@@ -38,6 +38,9 @@ extern bool outbox_registry_keep_ids;
 extern bool outbox_create_topics;
 extern int	outbox_topic_partitions;	/* -1 = the broker's default */
 extern int	outbox_topic_replication_factor;	/* the same */
+extern bool outbox_event_log;
+extern int	outbox_log_retention;	/* minutes; 0 = not logged */
+extern int	outbox_max_retained_wal;	/* MB, -1 = no limit */
 
 extern void outbox_guc_init(void);
 

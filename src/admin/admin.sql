@@ -49,6 +49,12 @@ CREATE VIEW outbox.stat_topic AS
 GRANT EXECUTE ON FUNCTION outbox.relay_rows(), outbox.topic_rows() TO outbox_admin, outbox_monitor;
 GRANT SELECT ON outbox.stat_relay, outbox.stat_topic TO outbox_admin, outbox_monitor;
 
+-- Bytes of WAL a second, smoothed over a minute.
+CREATE FUNCTION outbox.wal_rate() RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'outbox_wal_rate';
+REVOKE ALL ON FUNCTION outbox.wal_rate() FROM PUBLIC;
+
 -- One row: how this database's relay is.
 CREATE FUNCTION outbox.status(
 	OUT state text, OUT state_since timestamptz, OUT reason text,
@@ -57,7 +63,9 @@ CREATE FUNCTION outbox.status(
 	OUT last_error text, OUT last_error_at timestamptz,
 	OUT next_retry_at timestamptz, OUT retained_wal_bytes bigint,
 	OUT pid integer, OUT child_pid integer,
-	OUT dead_letters bigint, OUT dead_letters_since timestamptz)
+	OUT dead_letters bigint, OUT dead_letters_since timestamptz,
+	OUT max_retained_wal_bytes bigint, OUT wal_bytes_per_second bigint,
+	OUT wal_budget_eta interval)
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 AS $$
@@ -105,10 +113,16 @@ BEGIN
 	last_error := r.last_error;
 	last_error_at := r.last_error_at;
 	next_retry_at := r.next_retry_at;
-	SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), s.restart_lsn)::bigint
+	SELECT max(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), s.restart_lsn))::bigint
 		INTO retained_wal_bytes
 	FROM pg_replication_slots s
-	WHERE s.slot_name = 'outbox_' || r.datid;
+	WHERE s.slot_name IN ('outbox_' || r.datid, 'outbox_events_' || r.datid);
+	max_retained_wal_bytes := pg_size_bytes(nullif(current_setting('outbox.max_retained_wal', true), '-1'));
+	wal_bytes_per_second := outbox.wal_rate();
+	IF wal_bytes_per_second > 0 THEN
+		wal_budget_eta := make_interval(secs => greatest(max_retained_wal_bytes - retained_wal_bytes, 0)::double precision
+			/ wal_bytes_per_second);
+	END IF;
 	pid := r.pid;
 	child_pid := r.child_pid;
 END
@@ -186,6 +200,29 @@ END
 $$;
 REVOKE ALL ON FUNCTION outbox.adopt(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outbox.adopt(text) TO outbox_admin;
+
+-- Over a gap: publish what the event log still has behind the position, then go
+-- on from WAL.  What is lost for good is in outbox.gap then.
+CREATE FUNCTION outbox.recover(reason text) RETURNS text
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	current text := (SELECT s.state FROM outbox.status() s);
+BEGIN
+	IF coalesce(outbox.refused_state(), current) <> 'gap' THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('there is no gap to recover from in state "%s"', current),
+			HINT = 'outbox.adopt() is for the other states; see outbox.status().';
+	END IF;
+	RETURN outbox.adopt(reason);
+END
+$$;
+REVOKE ALL ON FUNCTION outbox.recover(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outbox.recover(text) TO outbox_admin;
+GRANT SELECT ON outbox.gap TO outbox_admin, outbox_monitor;
+COMMENT ON FUNCTION outbox.recover(text) IS
+	'over a gap: publish what the event log still has, then go on from WAL; what is lost is in outbox.gap';
 
 -- End the relay's process and start another at once.
 CREATE FUNCTION outbox.restart() RETURNS void

@@ -147,6 +147,14 @@ BEGIN
 			RETURN NEXT;
 		END IF;
 	END IF;
+	SELECT s.retained_wal_bytes, s.max_retained_wal_bytes INTO held, budget FROM outbox.status() s;
+	IF held > budget * 0.5 THEN
+		object := 'outbox.max_retained_wal';
+		severity := CASE WHEN held > budget * 0.8 THEN 'error' ELSE 'warning' END;
+		problem := format('%s of %s of WAL are kept', pg_size_pretty(held), pg_size_pretty(budget));
+		hint := 'At 90 % WAL is released for what the event log has; events that are not logged hold it further. See why the relay does not get on.';
+		RETURN NEXT;
+	END IF;
 	IF idle IS NOT NULL AND idle <> '0' THEN
 		object := 'idle_replication_slot_timeout';
 		severity := 'warning';
@@ -155,6 +163,34 @@ BEGIN
 		RETURN NEXT;
 	END IF;
 END
+$$;
+
+-- The event log and its writer.
+CREATE FUNCTION outbox.check_log(
+	OUT severity text, OUT object text, OUT problem text, OUT hint text)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH l AS (SELECT r.* FROM outbox.log_rows() r
+		WHERE r.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+	SELECT 'info', 'event log', 'it is switched off',
+		'Set outbox.event_log = on to replay events, and to bound WAL while Kafka is away.'
+	WHERE current_setting('outbox.event_log', true) = 'off'
+	UNION ALL
+	SELECT CASE WHEN l.failing THEN 'error' ELSE 'ok' END, 'event log',
+		CASE WHEN l.failing THEN format('it cannot be written: %s', l.last_error)
+			ELSE format('it is written; %s blocks since the server started', l.blocks) END,
+		CASE WHEN l.failing THEN 'Events are published all the same, but cannot be replayed, and WAL is kept for them.' END
+	FROM l WHERE current_setting('outbox.event_log', true) = 'on'
+	UNION ALL
+	SELECT 'warning', 'event log', format('it has %s holes since the server started', l.holes),
+		'WAL was gone before it was in the log: see the server''s log, and outbox.max_retained_wal.'
+	FROM l WHERE l.holes > 0
+	UNION ALL
+	SELECT 'warning', 'outbox.gap', format('events of commits from %s to %s were given up', g.from_lsn, g.to_lsn),
+		'What was lost then is for you to make good; delete the row when it is.'
+	FROM outbox.gap g
 $$;
 
 -- The relay of this database, and what it has seen.
@@ -409,6 +445,8 @@ AS $$
 		UNION ALL
 		SELECT 3, c.*, clock_timestamp() FROM outbox.check_relay() c
 		UNION ALL
+		SELECT 3, c.*, clock_timestamp() FROM outbox.check_log() c
+		UNION ALL
 		SELECT 4, c.*, clock_timestamp() FROM outbox.check_transactions(long_transaction) c
 		UNION ALL
 		SELECT 5, c.*, clock_timestamp() FROM outbox.check_tables() c
@@ -421,7 +459,7 @@ AS $$
 		f.area, f.object, f.problem;
 $$;
 REVOKE ALL ON FUNCTION outbox.check_server(), outbox.check_slot(),
-	outbox.check_relay(), outbox.check_transactions(interval),
+	outbox.check_relay(), outbox.check_log(), outbox.check_transactions(interval),
 	outbox.check_tables(), outbox.check_roles(), outbox.check_kafka(interval),
 	outbox.check(interval, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outbox.check(interval, interval) TO outbox_admin, outbox_monitor;

@@ -257,7 +257,7 @@ BEGIN
 		+ (SELECT count(*) FROM outbox.event_type_grant g WHERE g.grantee = quote_ident(role)::regrole)
 		AND NOT has_function_privilege(role, 'outbox.registry_version(text, text, boolean)', 'EXECUTE')
 		AND NOT has_function_privilege(role,
-			'outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)', 'EXECUTE')
+			'outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval)', 'EXECUTE')
 	THEN
 		EXECUTE format('REVOKE USAGE ON SCHEMA outbox FROM %I', role);
 	END IF;

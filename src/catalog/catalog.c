@@ -64,8 +64,11 @@ enum
 	Anum_route_envelope = 11,
 	Anum_route_collection = 12,
 	Anum_route_key_subject = 13,
-	Anum_route_transaction_topic = 14
+	Anum_route_transaction_topic = 14,
+	Anum_route_retention = 15
 };
+
+#define MAX_INTERVAL_DAYS INT64CONST(36500000)
 
 /* Oids of our tables; InvalidOid = look it up. */
 typedef struct KnownRelation
@@ -174,7 +177,6 @@ outbox_catalog_scan_begin(OutboxCatalogScan *scan, const char *table,
 {
 	Oid			relid = outbox_catalog_relation(table);
 	Oid			index_oid = InvalidOid;
-
 	Snapshot	snapshot = NULL;
 
 	/*
@@ -242,6 +244,17 @@ outbox_catalog_envelope(const char *name)
 		OUTBOX_ENVELOPE_DEBEZIUM;
 }
 
+/* A month counts 30 days, a day 24 hours, as where intervals are compared. */
+int64
+outbox_catalog_interval_us(const Interval *interval)
+{
+	int64		most = MAX_INTERVAL_DAYS * USECS_PER_DAY;
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+
+	days = Max(Min(days, MAX_INTERVAL_DAYS), -MAX_INTERVAL_DAYS);
+	return days * USECS_PER_DAY + Max(Min(interval->time, most), -most);
+}
+
 /* What only captures have. */
 static void
 read_capture_part(OutboxCatalogScan *scan, HeapTuple tuple, OutboxRoute *route)
@@ -255,6 +268,17 @@ read_capture_part(OutboxCatalogScan *scan, HeapTuple tuple, OutboxRoute *route)
 											 Anum_route_key_subject);
 	route->transaction_topic =
 		outbox_catalog_text(scan, tuple, Anum_route_transaction_topic);
+}
+
+/* In the event log. */
+static int64
+read_retention(OutboxCatalogScan *scan, HeapTuple tuple)
+{
+	bool		isnull;
+	Datum		value = outbox_catalog_attr(scan, tuple, Anum_route_retention,
+											&isnull);
+
+	return isnull ? -1 : outbox_catalog_interval_us(DatumGetIntervalP(value));
 }
 
 bool
@@ -285,6 +309,7 @@ outbox_catalog_route(uint32 id, OutboxRoute *route)
 		route->subject = outbox_catalog_text(&scan, tuple, Anum_route_subject);
 		route->partitions = isnull ? -1 : DatumGetInt32(partitions);
 		read_capture_part(&scan, tuple, route);
+		route->retention_us = read_retention(&scan, tuple);
 	}
 	outbox_catalog_scan_end(&scan);
 	return HeapTupleIsValid(tuple);

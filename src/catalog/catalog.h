@@ -17,6 +17,7 @@
 #include "access/genam.h"
 #include "access/xlogdefs.h"
 #include "base/siphash.h"
+#include "datatype/timestamp.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
@@ -51,6 +52,7 @@ typedef struct OutboxRoute
 	char	   *collection;		/* schema.table, NULL = no transaction metadata */
 	char	   *key_subject;	/* NULL = keys are no Avro records */
 	char	   *transaction_topic;	/* NULL = no records about transactions */
+	int64		retention_us;	/* in the event log, 0 = not logged, -1 = setting */
 } OutboxRoute;
 
 /* The one row of outbox.instance. */
@@ -79,6 +81,9 @@ extern bool outbox_catalog_secret(uint32 key_id,
 extern uint32 outbox_catalog_current_secret(uint8 key[OUTBOX_SIPHASH_KEY_SIZE]);
 extern bool outbox_catalog_instance(OutboxInstance *instance);
 
+/* Commits in (from, to] were given up; the caller is in a transaction. */
+extern void outbox_catalog_note_gap(XLogRecPtr from, XLogRecPtr to);
+
 /* Definition of a schema, or NULL when there is none of that id. */
 extern char *outbox_catalog_schema(uint32 id);
 
@@ -104,6 +109,9 @@ extern void outbox_catalog_scan_begin(OutboxCatalogScan *scan,
 									  int nkeys, ScanKey keys);
 extern HeapTuple outbox_catalog_scan_next(OutboxCatalogScan *scan);
 extern void outbox_catalog_scan_end(OutboxCatalogScan *scan);
+
+/* Microseconds, at most some million years. */
+extern int64 outbox_catalog_interval_us(const Interval *interval);
 
 /* A column of a scan's tuple; the text one is palloc'd, NULL for null. */
 extern Datum outbox_catalog_attr(OutboxCatalogScan *scan, HeapTuple tuple,

@@ -151,7 +151,65 @@ CREATE TABLE outbox.route (
 	envelope text CHECK (envelope IN ('debezium', 'flat')), -- null: an event type's
 	collection text,			-- schema.table; null: no transaction metadata
 	key_subject text COLLATE "C",	-- null: keys are no Avro records
-	transaction_topic text		-- null: no records about transactions
+	transaction_topic text,		-- null: no records about transactions
+	-- of all:
+	retention interval CHECK (retention >= '0')	-- in the event log; 0: not
+										-- logged; null: outbox.log_retention
+);
+
+-- The event log: blocks of consecutive committed messages, in commit order
+-- (src/record/log_block.h).  Written by src/eventlog/writer.c alone.  Not dumped:
+-- what was published elsewhere is no history of a restored copy.
+--
+-- Places are (commit end, messages of the transaction behind it): a block holds
+-- all from (from_lsn, from_part) on up to (to_lsn, to_part).  Where a block's
+-- from is not the last one's to, something is missing: it was never logged.
+CREATE TABLE outbox.log (
+	id bigint PRIMARY KEY,			-- rising
+	from_lsn pg_lsn NOT NULL,
+	from_part bigint NOT NULL,
+	to_lsn pg_lsn NOT NULL,
+	to_part bigint NOT NULL,
+	restart_lsn pg_lsn NOT NULL,	-- where WAL has to be read from to go on
+	commit_lsn pg_lsn,				-- start of the last commit record <= to_lsn
+	commit_crc bigint,				-- and its xl_crc; null: none seen
+	first_commit timestamptz,		-- of its messages; null: has none
+	last_commit timestamptz,
+	transactions integer NOT NULL,	-- that end in it
+	events integer NOT NULL,
+	left_out bigint NOT NULL,		-- messages of types that are not logged
+	raw_bytes integer NOT NULL,		-- of body, before compression
+	routes integer[] NOT NULL,		-- of its events, each once,
+	route_events integer[] NOT NULL,	-- how many of each,
+	route_bytes integer[] NOT NULL,	-- and the bytes of their records
+	expires_at timestamptz NOT NULL,	-- no event in it is to be kept after
+	written_at timestamptz NOT NULL,
+	body bytea NOT NULL
+);
+CREATE INDEX log_last_commit_idx ON outbox.log (last_commit);
+CREATE INDEX log_to_lsn_idx ON outbox.log (to_lsn);
+CREATE INDEX log_expires_at_idx ON outbox.log (expires_at);
+DO $$
+BEGIN
+	ALTER TABLE outbox.log ALTER body SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+	NULL;	-- this server was built without it
+END
+$$;
+
+-- How far events of a route were dropped from the event log by retention.
+CREATE TABLE outbox.log_dropped (
+	route_id integer PRIMARY KEY,
+	to_lsn pg_lsn NOT NULL,
+	last_commit timestamptz NOT NULL
+);
+
+-- Commits whose events may be lost: given up by adopt() or recover().
+CREATE TABLE outbox.gap (
+	from_lsn pg_lsn NOT NULL,		-- commits in (from_lsn, to_lsn]
+	to_lsn pg_lsn NOT NULL,
+	noted_at timestamptz NOT NULL,
+	PRIMARY KEY (from_lsn, to_lsn, noted_at)
 );
 
 -- Events that broker or schema registry refused for good, and those that follow

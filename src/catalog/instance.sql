@@ -44,6 +44,7 @@ BEGIN
 		discarded_by = current_user,
 		discard_reason = 'parked by another instance'
 	WHERE discarded_at IS NULL;
+	TRUNCATE outbox.log, outbox.log_dropped;
 	UPDATE outbox.snapshot_job SET wanted = 'cancel' WHERE wanted <> 'cancel';
 	RETURN new_id;
 END

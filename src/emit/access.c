@@ -36,7 +36,7 @@
 	"outbox.create_outbox_table(text)"
 
 #define MANAGE_FUNCTIONS \
-	"outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text), " \
+	"outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval), " \
 	"outbox.drop_event_type(text), " \
 	"outbox.grant_emit(text, name), " \
 	"outbox.revoke_emit(text, name), " \

@@ -17,12 +17,13 @@ CREATE FUNCTION outbox.create_event_type(
 	on_error text DEFAULT 'block',
 	partitions integer DEFAULT NULL,
 	subject_name_strategy text DEFAULT 'TopicRecordName',
-	compatibility text DEFAULT NULL)
+	compatibility text DEFAULT NULL,
+	retention interval DEFAULT NULL)
 	RETURNS integer
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'outbox_create_event_type';
-COMMENT ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text) IS
+COMMENT ON FUNCTION outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval) IS
 	'declare an event type; returns its id';
 
 CREATE FUNCTION outbox.alter_event_type(
@@ -35,13 +36,14 @@ CREATE FUNCTION outbox.alter_event_type(
 	on_error text DEFAULT NULL,
 	partitions integer DEFAULT NULL,
 	subject_name_strategy text DEFAULT NULL,
-	compatibility text DEFAULT NULL)
+	compatibility text DEFAULT NULL,
+	retention interval DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'outbox_alter_event_type';
-COMMENT ON FUNCTION outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text) IS
-	'change an event type for events to come; null keeps, key '''' removes';
+COMMENT ON FUNCTION outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval) IS
+	'change an event type for events to come; null keeps, key '''' and a negative retention remove';
 
 CREATE FUNCTION outbox.drop_event_type(name text)
 	RETURNS void
@@ -71,7 +73,7 @@ COMMENT ON FUNCTION outbox.revoke_emit(text, name) IS
 CREATE VIEW outbox.event_types WITH (security_barrier) AS
 	SELECT d.name, r.topic, r.format, d.key_field AS key, r.on_error,
 		r.partitions, s.definition AS schema, d.schema_id, d.row_type, d.owner,
-		r.subject_name_strategy, r.subject
+		r.subject_name_strategy, r.subject, r.retention
 	FROM outbox.event_type_def d
 		JOIN outbox.route r ON r.id = d.route_id
 		LEFT JOIN outbox.schema s ON s.id = d.schema_id
@@ -136,19 +138,21 @@ COMMENT ON FUNCTION outbox.uuid_v7() IS
 	'a UUID version 7, rising within a session, as event ids are';
 
 -- The view to insert into ------------------------------------------------------
--- Nothing is stored here; the events are in WAL.
+-- What it shows is the event log, of the types that the current user owns; all,
+-- to members of outbox_admin.  The columns of INSERT come first.
 CREATE VIEW outbox.event AS
 	SELECT NULL::text AS aggregatetype,
-		NULL::text AS aggregateid,
-		NULL::text AS type,
-		NULL::jsonb AS payload,
-		NULL::uuid AS id,
-		NULL::jsonb AS headers,
-		NULL::integer AS partition,
-		NULL::timestamptz AS "timestamp"
-	WHERE false;
+		l.key AS aggregateid,
+		l.event_type AS type,
+		coalesce(l.json::jsonb, outbox.decode(l.framed)) AS payload,
+		l.id,
+		l.headers,
+		l.partition,
+		l."timestamp",
+		l.topic, l.committed_at, l.xid, l.commit_lsn, l.ordinal
+	FROM outbox.logged_event l;
 COMMENT ON VIEW outbox.event IS
-	'INSERT writes an event into this transaction; there is nothing to select';
+	'INSERT writes an event into this transaction; SELECT reads the event log';
 COMMENT ON COLUMN outbox.event.aggregatetype IS
 	'replaces ${aggregatetype} in the topic; null: the event type';
 COMMENT ON COLUMN outbox.event.aggregateid IS
@@ -158,6 +162,8 @@ COMMENT ON COLUMN outbox.event.id IS 'event id; null: a new UUID version 7';
 COMMENT ON COLUMN outbox.event.headers IS 'object of strings, numbers, booleans or nulls';
 COMMENT ON COLUMN outbox.event.partition IS 'null: chosen by key';
 COMMENT ON COLUMN outbox.event."timestamp" IS 'null: the time of the commit';
+COMMENT ON COLUMN outbox.event.topic IS 'where it was published, or is to be; not for INSERT';
+COMMENT ON COLUMN outbox.event.ordinal IS 'rising within the transaction; not for INSERT';
 
 CREATE FUNCTION outbox.event_insert() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_event_insert';
@@ -194,8 +200,8 @@ CREATE FUNCTION outbox.table_update() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_table_update';
 
 REVOKE ALL ON FUNCTION
-	outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text),
-	outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text),
+	outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval),
+	outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval),
 	outbox.drop_event_type(text),
 	outbox.grant_emit(text, name),
 	outbox.revoke_emit(text, name),
@@ -226,8 +232,8 @@ TO outbox_admin, outbox_emitter;
 GRANT SELECT, INSERT ON outbox.event TO outbox_admin, outbox_emitter;
 GRANT SELECT ON outbox.event_types TO outbox_admin, outbox_emitter;
 GRANT EXECUTE ON FUNCTION
-	outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text),
-	outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text),
+	outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval),
+	outbox.alter_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval),
 	outbox.drop_event_type(text),
 	outbox.grant_emit(text, name),
 	outbox.revoke_emit(text, name)

@@ -26,6 +26,7 @@
 #include "catalog/pg_type.h"
 #include "emit/emit.h"
 #include "emit/event_type_ddl.h"
+#include "catalog/catalog.h"
 #include "catalog/owner.h"
 #include "emit/access.h"
 #include "executor/spi.h"
@@ -34,6 +35,8 @@
 #include "schema/schema.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #define DEFAULT_TOPIC "outbox.event." OUTBOX_TOPIC_PLACEHOLDER
 
@@ -124,6 +127,16 @@ take_schema(FunctionCallInfo fcinfo, OutboxTypeDefinition *def)
 	return true;
 }
 
+/* As text; NULL for a negative one, which means the setting. */
+static char *
+retention_text(Interval *interval)
+{
+	if (outbox_catalog_interval_us(interval) < 0)
+		return NULL;
+	return DatumGetCString(DirectFunctionCall1(interval_out,
+											   IntervalPGetDatum(interval)));
+}
+
 /* Take the other options that are given; arguments as of create_event_type. */
 static void
 take_options(FunctionCallInfo fcinfo, OutboxTypeDefinition *def)
@@ -148,6 +161,8 @@ take_options(FunctionCallInfo fcinfo, OutboxTypeDefinition *def)
 		def->strategy = text_argument(fcinfo, 8);
 	if (!PG_ARGISNULL(9))
 		def->compatibility = text_argument(fcinfo, 9);
+	if (!PG_ARGISNULL(10))
+		def->retention = retention_text(PG_GETARG_INTERVAL_P(10));
 }
 
 static void
@@ -177,7 +192,7 @@ check_format_and_schema(const OutboxTypeDefinition *def)
 
 /*
  * create_event_type(name, schema, row_type, topic, key, format, on_error,
- * partitions, subject_name_strategy, compatibility)
+ * partitions, subject_name_strategy, compatibility, retention)
  */
 Datum
 outbox_create_event_type(PG_FUNCTION_ARGS)

@@ -28,6 +28,7 @@ typedef struct OutboxTypeDefinition
 	char	   *on_error;
 	int32		partitions;
 	char	   *strategy;
+	char	   *retention;		/* interval, NULL = the setting's */
 	char	   *compatibility;	/* asked for, of the subject */
 	char	   *subject;		/* of the route as it is */
 	bool		by_ddl;			/* its row type has changed, not itself */

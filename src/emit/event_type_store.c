@@ -88,25 +88,29 @@ static int32
 add_route(const OutboxTypeDefinition *def, const char *caller)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID,
-	TEXTOID, TEXTOID};
+	TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[] = {
 		CStringGetTextDatum(def->name), CStringGetTextDatum(def->topic),
 		CStringGetTextDatum(def->format), CStringGetTextDatum(def->on_error),
 		Int32GetDatum(def->partitions), CStringGetTextDatum(caller),
 		CStringGetTextDatum(def->strategy),
-		def->subject == NULL ? (Datum) 0 : CStringGetTextDatum(def->subject)
+		def->subject == NULL ? (Datum) 0 : CStringGetTextDatum(def->subject),
+		def->retention == NULL ? (Datum) 0 : CStringGetTextDatum(def->retention)
 	};
-	char		nulls[] = "        ";
+	char		nulls[] = "         ";
 
 	if (def->partitions == 0)
 		nulls[4] = 'n';
 	if (def->subject == NULL)
 		nulls[7] = 'n';
+	if (def->retention == NULL)
+		nulls[8] = 'n';
 	(void) outbox_owner_execute("INSERT INTO outbox.route"
 								" (event_type, topic, format, on_error, partitions,"
-								" created_by, subject_name_strategy, subject)"
-								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
-								8, types, values, nulls);
+								" created_by, subject_name_strategy, subject, retention)"
+								" VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
+								" $9::pg_catalog.interval) RETURNING id",
+								9, types, values, nulls);
 	return outbox_owner_result_int();
 }
 
@@ -156,7 +160,8 @@ outbox_type_read(OutboxTypeDefinition *def)
 								" s.definition, d.row_type::pg_catalog.oid::pg_catalog.text,"
 								" r.topic, d.key_field, r.format, r.on_error,"
 								" r.partitions::pg_catalog.text,"
-								" r.subject_name_strategy, r.subject"
+								" r.subject_name_strategy, r.subject,"
+								" r.retention::pg_catalog.text"
 								" FROM outbox.event_type_def d"
 								" JOIN outbox.route r ON r.id OPERATOR(pg_catalog.=) d.route_id"
 								" LEFT JOIN outbox.schema s ON s.id OPERATOR(pg_catalog.=) d.schema_id"
@@ -176,6 +181,7 @@ outbox_type_read(OutboxTypeDefinition *def)
 	def->partitions = value == NULL ? 0 : atoi(value);
 	def->strategy = outbox_owner_result_text(10);
 	def->subject = outbox_owner_result_text(11);
+	def->retention = outbox_owner_result_text(12);
 	def->old_schema_id = def->schema_id;
 }
 
@@ -193,9 +199,9 @@ same_route(const OutboxTypeDefinition *a, const OutboxTypeDefinition *b)
 		strcmp(a->on_error, b->on_error) == 0 &&
 		strcmp(a->strategy, b->strategy) == 0 &&
 		same_text(a->subject, b->subject) &&
+		same_text(a->retention, b->retention) &&
 		a->partitions == b->partitions;
 }
-
 
 void
 outbox_type_route(OutboxTypeDefinition *def, const OutboxTypeDefinition *old,

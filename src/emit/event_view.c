@@ -34,7 +34,8 @@ enum
 	View_headers,
 	View_partition,
 	View_timestamp,
-	View_columns
+	View_topic,					/* from here on what only SELECT shows */
+	View_columns = View_topic + 5
 };
 
 static void
@@ -85,6 +86,20 @@ fill_event(OutboxEvent *event, const Datum *values, const bool *nulls)
 			outbox_field_timestamp(DatumGetTimestampTz(values[View_timestamp]));
 }
 
+static void
+check_read_only(TupleDesc desc, const bool *nulls)
+{
+	for (int i = View_topic; i < View_columns; i++)
+	{
+		if (!nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_GENERATED_ALWAYS),
+					 errmsg("cannot insert a value into column \"%s\" of outbox.event",
+							NameStr(TupleDescAttr(desc, i)->attname)),
+					 errhint("A topic is chosen by the event type and aggregatetype.")));
+	}
+}
+
 Datum
 outbox_event_insert(PG_FUNCTION_ARGS)
 {
@@ -106,6 +121,7 @@ outbox_event_insert(PG_FUNCTION_ARGS)
 	heap_deform_tuple(trigger->tg_trigtuple, desc, values, nulls);
 	outbox_field_require(!nulls[View_type], "type");
 	outbox_field_require(!nulls[View_payload], "payload");
+	check_read_only(desc, nulls);
 
 	type = DatumGetTextPP(values[View_type]);
 	outbox_event_init(&event,

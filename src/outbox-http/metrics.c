@@ -3,7 +3,7 @@
  * metrics.c
  *		/metrics: Prometheus text format 0.0.4.
  *
- * Every number of outbox.stat_relay, outbox.stat_topic and outbox.status() is
+ * Every number of outbox.stat_relay, stat_topic, stat_log and outbox.status() is
  * there under the name of its column, so a column added there shows up here by
  * itself; outbox.stat_latency_bucket is a histogram.  Times are seconds since
  * 1970, positions are bytes of WAL.  Rows of other databases in the same server
@@ -27,7 +27,8 @@ static const int status_codes[OUTBOX_NSTATUS] = OUTBOX_STATUS_CODES;
 /* Columns that only grow until the server restarts. */
 static const char *const growing[] = {
 	"events", "transactions", "kafka_transactions", "bytes",
-	"forged_messages", "split_transactions", "spilled_transactions"
+	"forged_messages", "split_transactions", "spilled_transactions",
+	"blocks", "left_out", "dropped_blocks", "holes"
 };
 
 void
@@ -316,6 +317,8 @@ outbox_metrics(OutboxRequest *request, OutboxDb *db)
 		put_view(&out, request, db, "SELECT current_database() AS datname, "
 				 "t.topic, t.* FROM outbox.stat_topic t", 2,
 				 "outbox_topic", "outbox.stat_topic");
+		put_view(&out, request, db, "SELECT l.* FROM outbox.stat_log l", 1,
+				 "outbox_log", "outbox.stat_log");
 		put_view(&out, request, db, "SELECT current_database() AS datname, "
 				 "s.* FROM outbox.status() s", 1,
 				 "outbox_status", "outbox.status()");

@@ -41,6 +41,7 @@ outbox_log_block_put_txn(StringInfo buf, const OutboxLogTxn *txn)
 	outbox_put_u32(buf, txn->commit_crc);
 	outbox_put_u64(buf, (uint64) txn->commit_time);
 	outbox_put_u8(buf, txn->prepared);
+	outbox_put_u64(buf, txn->messages);
 	outbox_put_u64(buf, txn->earlier);
 }
 
@@ -116,6 +117,7 @@ get_txn(OutboxCursor *c, OutboxLogTxn *txn)
 	txn->commit_crc = outbox_get_u32(c);
 	txn->commit_time = (int64) outbox_get_u64(c);
 	txn->prepared = outbox_get_u8(c) != 0;
+	txn->messages = outbox_get_u64(c);
 	txn->earlier = outbox_get_u64(c);
 }
 

@@ -12,7 +12,8 @@
  *
  *	'T'	transaction	u64 full transaction id, u64 commit start, u64 commit end,
  *					u32 CRC of the commit record, i64 commit time (us since
- *					2000), u8 prepared, u64 messages of it in earlier blocks
+ *					2000), u8 prepared, u64 messages of it, and how many of
+ *					them are in earlier blocks
  *	'M'	message		of the transaction before: u64 end LSN, bytes: the record of
  *					wal_message.h without its MAC
  *	'L'	left out	u32 count: that many messages of the transaction come next
@@ -45,6 +46,7 @@ typedef struct OutboxLogTxn
 	uint32		commit_crc;
 	int64		commit_time;	/* us since 2000-01-01, as TimestampTz */
 	bool		prepared;
+	uint64		messages;
 	uint64		earlier;		/* messages of it in earlier blocks */
 } OutboxLogTxn;
 

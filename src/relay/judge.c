@@ -18,7 +18,7 @@
  *	no commit record at C, or another	diverged
  *	none, though we have published		kafka_lost
  *	P before what we have published		kafka_lost
- *	WAL between P and our oldest gone	gap
+ *	WAL between P and our oldest gone	gap, unless the event log has it
  *	newer claim by another host			fenced
  *
  *-------------------------------------------------------------------------
@@ -163,6 +163,31 @@ same_history(const OutboxOwnFacts *own, const OutboxPosition *pos)
 	return pos->commit_start < outbox_source_oldest();
 }
 
+/* What the slot has let go of is not asked for again, though it is there yet. */
+static bool
+has_wal(const OutboxOwnFacts *own, const OutboxPosition *pos)
+{
+	return pos->restart >= own->oldest_wal &&
+		(own->slot != OUTBOX_SLOT_OK || pos->restart >= own->slot_restart);
+}
+
+/*
+ * WAL from R on was released for the event log, or lost: if that has all behind
+ * P up to where WAL begins, nothing lacks.  Rows that are decoded are not in it.
+ */
+static bool
+covered_by_log(const OutboxOwnFacts *own, const OutboxPosition *pos,
+			   OutboxVerdict *verdict)
+{
+	outbox_log_coverage(pos->scanned, &verdict->log);
+	verdict->from_log = verdict->log.any && verdict->log.ngaps == 0 &&
+		verdict->log.restart >= own->oldest_wal &&
+		own->instance->log_from == InvalidXLogRecPtr;
+	verdict->wal_restart = verdict->log.restart;
+	verdict->wal_position = verdict->log.limit;
+	return verdict->from_log;
+}
+
 static bool
 judge_place(const OutboxOwnFacts *own, const OutboxPosition *pos,
 			OutboxVerdict *verdict)
@@ -180,7 +205,8 @@ judge_place(const OutboxOwnFacts *own, const OutboxPosition *pos,
 		refuse(verdict, OUTBOX_STATE_DIVERGED,
 			   "the commit record at %X/%X is not the one that was published",
 			   LSN_FORMAT_ARGS(pos->commit_start));
-	else if (pos->restart < own->oldest_wal)
+	else if (!has_wal(own, pos) && !covered_by_log(own, pos, verdict) &&
+			 pos->restart < own->oldest_wal)
 		refuse(verdict, OUTBOX_STATE_GAP,
 			   "WAL from %X/%X to %X/%X, which may hold unpublished events, is gone",
 			   LSN_FORMAT_ARGS(pos->restart), LSN_FORMAT_ARGS(own->oldest_wal));
@@ -245,10 +271,31 @@ outbox_judge(const OutboxOwnFacts *own, const OutboxPosition *position,
 							  OUTBOX_IDENTITY_SIZE) != 0;
 }
 
+/* What the log still has behind the position, then WAL as far as there is any. */
+static bool
+adopt_log(const OutboxOwnFacts *own, OutboxVerdict *verdict)
+{
+	OutboxLogCoverage *log = &verdict->log;
+
+	outbox_log_coverage(verdict->start.scanned, log);
+	if (!log->any)
+		return false;
+	verdict->from_log = true;
+	verdict->wal_restart = log->restart;
+	verdict->wal_position = log->limit;
+	if (log->restart < own->oldest_wal)
+	{
+		verdict->wal_restart = outbox_source_first_record(own->oldest_wal);
+		verdict->wal_position = Max(log->limit, verdict->wal_restart);
+	}
+	return true;
+}
+
 /*
  * The operator says: go on.  From Kafka's position where it makes sense here,
  * else from what was published before, else from the oldest WAL that the slot
- * holds: in doubt an event goes out twice rather than never.
+ * holds: in doubt an event goes out twice rather than never.  Over a gap, what
+ * the event log still has goes out first.
  */
 void
 outbox_judge_adopt(const OutboxOwnFacts *own, OutboxVerdict *verdict)
@@ -268,6 +315,8 @@ outbox_judge_adopt(const OutboxOwnFacts *own, OutboxVerdict *verdict)
 		start->scanned <= own->flushed)
 	{
 		if (start->restart >= oldest)
+			return;
+		if (adopt_log(own, verdict))
 			return;
 		from = Max(start->scanned, oldest);
 	}

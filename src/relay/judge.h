@@ -9,6 +9,7 @@
 #define OUTBOX_JUDGE_H
 
 #include "catalog/parked.h"
+#include "eventlog/log_source.h"
 #include "relay/relay.h"
 
 typedef struct OutboxVerdict
@@ -18,6 +19,11 @@ typedef struct OutboxVerdict
 	OutboxPosition start;		/* P, R, split, E, C to go on from */
 	bool		usable;			/* refused, but start is right here: adopt it */
 	bool		foreign;		/* written by another host: watch it first */
+	bool		from_log;		/* WAL behind start is gone: publish from the
+								 * event log what "log" says, then from WAL */
+	OutboxLogCoverage log;
+	XLogRecPtr	wal_restart;	/* R and P to go on from then */
+	XLogRecPtr	wal_position;
 } OutboxVerdict;
 
 /* What is known of our side. */
@@ -37,7 +43,8 @@ typedef struct OutboxOwnFacts
 
 /*
  * position is NULL when Kafka has none; claim NULL likewise.  parse tells
- * whether the position could be read.  Reads the timeline history.
+ * whether the position could be read.  Reads the timeline history,
+ * and the event log when WAL is gone.
  */
 extern void outbox_judge(const OutboxOwnFacts *own,
 						 const OutboxPosition *position,

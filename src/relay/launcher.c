@@ -28,6 +28,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "base/clock.h"
 #include "catalog/pg_database.h"
 #include "compat.h"
 #include "guc.h"
@@ -35,6 +36,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "relay/budget.h"
 #include "relay/http.h"
 #include "relay/relay.h"
 #include "replication/slot.h"
@@ -51,6 +53,7 @@
 #define LOOK_INTERVAL	5000	/* ms between looks at the slots */
 #define START_GRACE		10000	/* ms for a started relay to show up */
 #define NO_SLOT_RETRY	1000	/* ms until another try to start one */
+#define RATE_WINDOW		60.0	/* s over which WAL per second is smoothed */
 #define RESTART_TIME	1		/* s, the launcher's own */
 
 void
@@ -168,8 +171,35 @@ note_no_slot(OutboxRelayEntry *entry, const char *name)
 						 max_worker_processes)));
 }
 
+/* The same of the log writer; the relay does without it. */
+static void
+note_no_log_slot(OutboxRelayEntry *entry, const char *name)
+{
+	OutboxLogState *log = &entry->log;
+	bool		news;
+
+	SpinLockAcquire(&entry->mutex);
+	news = log->failures++ == 0;
+	log->failing = true;
+	strlcpy(log->last_error.message,
+			"no free background worker slot: raise max_worker_processes",
+			sizeof(log->last_error.message));
+	log->last_error_at = GetCurrentTimestamp();
+	log->next_retry_at = TimestampTzPlusMilliseconds(log->last_error_at,
+													 LOOK_INTERVAL);
+	SpinLockRelease(&entry->mutex);
+	if (news)
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not start the log writer of database \"%s\": no free background worker slot",
+						name),
+				 errhint("Raise max_worker_processes, now %d, and restart the server; or set outbox.event_log to off.",
+						 max_worker_processes)));
+}
+
 static bool
-start_relay(OutboxRelayEntry *entry, const char *name)
+start_worker(OutboxRelayEntry *entry, const char *function, const char *type,
+			 const char *name)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
@@ -182,17 +212,74 @@ start_relay(OutboxRelayEntry *entry, const char *name)
 	worker.bgw_main_arg = ObjectIdGetDatum(entry->database);
 	worker.bgw_notify_pid = MyProcPid;
 	strlcpy(worker.bgw_library_name, "outbox", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "outbox_relay_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "outbox relay %s", name);
-	strlcpy(worker.bgw_type, "outbox relay", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %s", type, name);
+	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
 
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-	{
-		note_no_slot(entry, name);
 		return false;
-	}
 	pfree(handle);
 	return true;
+}
+
+static bool
+start_relay(OutboxRelayEntry *entry, const char *name)
+{
+	if (start_worker(entry, "outbox_relay_main", "outbox relay", name))
+		return true;
+	note_no_slot(entry, name);
+	return false;
+}
+
+/*
+ * The log writer of a database, when it is to be started; once switched off, a
+ * slot that one has left behind is dropped here.
+ */
+static void
+look_at_log(OutboxRelayEntry *entry, const char *name, TimestampTz now,
+			long *wait_ms)
+{
+	TimestampTz at;
+	bool		wanted;
+
+	SpinLockAcquire(&entry->mutex);
+	wanted = entry->log.wanted && entry->log.pid == 0;
+	at = entry->log.next_retry_at;
+	SpinLockRelease(&entry->mutex);
+	if (!outbox_event_log)
+	{
+		(void) outbox_slot_drop(OUTBOX_SLOT_EVENT_LOG, entry->database);
+		return;
+	}
+	if (!wanted)
+		return;
+	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
+	at = Max(at, Max(entry->hold_until, entry->log_starting_until));
+	if (at <= now)
+		entry->log_starting_until =
+			TimestampTzPlusMilliseconds(now, START_GRACE);
+	LWLockRelease(OutboxState->lock);
+	if (at > now)
+		*wait_ms = Min(*wait_ms, TimestampDifferenceMilliseconds(now, at) + 1);
+	else if (!start_worker(entry, "outbox_log_writer_main",
+						   "outbox log writer", name))
+		note_no_log_slot(entry, name);
+}
+
+/* A relay sees to it itself; one that is just starting will. */
+static void
+look_at_budget(OutboxRelayEntry *entry)
+{
+	bool		running;
+
+	SpinLockAcquire(&entry->mutex);
+	running = entry->pid != 0;
+	SpinLockRelease(&entry->mutex);
+	LWLockAcquire(OutboxState->lock, LW_SHARED);
+	running |= entry->starting_until != 0;
+	LWLockRelease(OutboxState->lock);
+	if (!running)
+		outbox_budget_apply_idle(entry);
 }
 
 /*
@@ -202,12 +289,13 @@ start_relay(OutboxRelayEntry *entry, const char *name)
 static void
 collect(OutboxRelayEntry *entry, Oid database)
 {
-	pid_t		pid;
+	bool		gone;
 
 	SpinLockAcquire(&entry->mutex);
-	pid = entry->pid;
+	gone = entry->pid == 0 && entry->log.pid == 0;
 	SpinLockRelease(&entry->mutex);
-	if (pid == 0 && outbox_slot_drop(OUTBOX_SLOT_RELAY, database))
+	if (gone && outbox_slot_drop(OUTBOX_SLOT_EVENT_LOG, database) &&
+		outbox_slot_drop(OUTBOX_SLOT_RELAY, database))
 	{
 		ereport(DEBUG1,
 				(errmsg_internal("database %u is gone", database)));
@@ -296,6 +384,29 @@ list_databases(void)
 	CommitTransactionCommand();
 }
 
+/* For status(): when the budget for WAL will be used up. */
+static void
+measure_wal(void)
+{
+	static int64 measured_ms = 0;
+	static XLogRecPtr measured = InvalidXLogRecPtr;
+	static double rate = 0;
+	int64		now = outbox_monotonic_ms();
+	double		elapsed = (now - measured_ms) / 1000.0;
+	TimeLineID	tli;
+	XLogRecPtr	flushed;
+
+	if (elapsed < 1)
+		return;
+	flushed = outbox_source_flushed(&tli);
+	if (measured != InvalidXLogRecPtr)
+		rate += ((flushed - measured) / elapsed - rate) *
+			Min(1.0, elapsed / RATE_WINDOW);
+	measured = flushed;
+	measured_ms = now;
+	pg_atomic_write_u64(&OutboxState->wal_rate, (uint64) rate);
+}
+
 /* Look at every entry; returns how long nothing needs to be done, in ms. */
 static long
 look(void)
@@ -303,6 +414,7 @@ look(void)
 	TimestampTz now = GetCurrentTimestamp();
 	long		wait_ms = LOOK_INTERVAL;
 
+	measure_wal();
 	StartTransactionCommand();
 	look_at_slots();
 	explore_databases();
@@ -320,6 +432,8 @@ look(void)
 				if (due(entry, now, &wait_ms) &&
 					!start_relay(entry, NameStr(name)))
 					wait_ms = Min(wait_ms, NO_SLOT_RETRY + 1);
+				look_at_log(entry, NameStr(name), now, &wait_ms);
+				look_at_budget(entry);
 				break;
 			case DATABASE_CLOSED:
 				break;			/* looked at again by and by */

@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "relay/budget.h"
 #include "relay/child.h"
 #include "relay/relay.h"
 #include "relay/switch.h"
@@ -145,12 +146,18 @@ static void
 leave_for_good(OutboxRelay *relay)
 {
 	OutboxRelayEntry *entry = relay->entry;
+	bool		writing;
 
 	outbox_switch_end_builder();
 	outbox_log_slot_release();
 	outbox_slot_release();
 	LWLockAcquire(OutboxState->lock, LW_EXCLUSIVE);
-	if (!FullTransactionIdIsValid(entry->creator) &&
+	SpinLockAcquire(&entry->mutex);
+	entry->log.wanted = false;
+	writing = entry->log.pid != 0;
+	SpinLockRelease(&entry->mutex);
+	if (!FullTransactionIdIsValid(entry->creator) && !writing &&
+		outbox_slot_drop(OUTBOX_SLOT_EVENT_LOG, MyDatabaseId) &&
 		outbox_log_slot_drop(MyDatabaseId) &&
 		outbox_slot_drop(OUTBOX_SLOT_RELAY, MyDatabaseId))
 	{
@@ -164,6 +171,8 @@ leave_for_good(OutboxRelay *relay)
 		SpinLockRelease(&entry->mutex);
 	}
 	LWLockRelease(OutboxState->lock);
+	if (writing)
+		outbox_state_ask_log(entry, OUTBOX_ASK_LEAVE);
 	proc_exit(0);
 }
 
@@ -277,6 +286,7 @@ look_around(OutboxRelay *relay)
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 		reload_configuration(relay);
+	outbox_budget_look(relay);
 	if (pg_atomic_read_u32(&relay->entry->asked) != 0)
 		obey(relay);
 }
@@ -351,6 +361,10 @@ outbox_life_check_instance(OutboxRelay *relay)
 		load_instance(relay);
 	}
 	outbox_upgrade_look(relay);
+	SpinLockAcquire(&relay->entry->mutex);
+	relay->entry->log.wanted = true;
+	SpinLockRelease(&relay->entry->mutex);
+	outbox_state_wake_launcher();
 }
 
 void

@@ -464,6 +464,13 @@ publish_change(OutboxSink *sink, const OutboxTxn *txn, OutboxWalMessage *msg,
 	send((OutboxRelay *) sink, txn, msg, lsn);
 }
 
+/* They count: an ordinal in the position is one of all messages. */
+static void
+publish_pass_over(OutboxSink *sink, const OutboxTxn *txn, uint32 n)
+{
+	((OutboxRelay *) sink)->pushed += n;
+}
+
 /*
  * Whether what is asked by publish_message(), send() and below is not all known to
  * this process, or something may have to be written.
@@ -621,6 +628,7 @@ outbox_publish_init(OutboxRelay *relay)
 	relay->sink.message = publish_message;
 	relay->sink.commit = publish_commit;
 	relay->sink.change = publish_change;
+	relay->sink.pass_over = publish_pass_over;
 	relay->sink.needs_transaction = publish_needs_transaction;
 	initStringInfo(&relay->data);
 	outbox_change_init(relay);

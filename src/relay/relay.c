@@ -212,7 +212,8 @@ stream(OutboxRelay *relay)
 		{
 			flush_hinted(relay);
 			more = relay->source->step(relay->source, &relay->sink,
-									   STEP_RECORDS);
+									   STEP_RECORDS) ||
+				outbox_switch_leave_log(relay);
 		}
 		relay->source->progress(relay->source, &progress);
 		if (!paused)

@@ -15,6 +15,7 @@
 #include "catalog/catalog.h"
 #include "catalog/server.h"
 #include "compat.h"
+#include "eventlog/log_source.h"
 #include "record/frame.h"
 #include "record/position.h"
 #include "record/wal_message.h"
@@ -115,6 +116,14 @@ typedef struct OutboxRelay
 	OutboxPosition claim;
 	bool		has_claim;
 	OutboxResult trouble;		/* STATUS of the link */
+
+	/* while events are published from the event log, see switch.c */
+	bool		from_log;
+	XLogRecPtr	log_limit;		/* commits up to here */
+	XLogRecPtr	wal_restart;	/* then from WAL: R and P */
+	XLogRecPtr	wal_position;
+	int			ngaps;			/* given up by this adoption, to be noted */
+	OutboxLogGap gaps[OUTBOX_LOG_MAX_GAPS + 1];
 
 	/* log captures, see switch.c */
 	bool		log_captures;	/* there are some */

@@ -266,12 +266,44 @@ open_decoder(OutboxRelay *relay, XLogRecPtr restart, XLogRecPtr position)
 					LSN_FORMAT_ARGS(relay->instance.log_from))));
 }
 
+/* WAL was released or lost: first what the event log has. */
+static void
+open_log(OutboxRelay *relay, XLogRecPtr restart, XLogRecPtr position)
+{
+	relay->source = outbox_log_source_open(restart, position,
+										   relay->log_limit);
+	relay->decoding = false;
+	relay->foreign = 0;
+	outbox_state_set_decoding(relay->entry, false);
+	ereport(LOG,
+			(errmsg("outbox relay publishes commits from %X/%X to %X/%X from the event log",
+					LSN_FORMAT_ARGS(position),
+					LSN_FORMAT_ARGS(relay->log_limit))));
+}
+
+/* Dead here: the position says where to go on, from the log or from WAL. */
+bool
+outbox_switch_leave_log(OutboxRelay *relay)
+{
+	if (!relay->from_log || !outbox_log_source_done(relay->source))
+		return false;
+	relay->source->close(relay->source);
+	relay->from_log = false;
+	open_scanner(relay, relay->wal_restart, relay->wal_position);
+	ereport(LOG,
+			(errmsg("outbox relay reads WAL again, from %X/%X",
+					LSN_FORMAT_ARGS(relay->wal_restart))));
+	return true;
+}
+
 void
 outbox_switch_open_source(OutboxRelay *relay)
 {
 	const OutboxPosition *pos = &relay->position;
 
-	if (relay->instance.log_from == InvalidXLogRecPtr)
+	if (relay->from_log)
+		open_log(relay, pos->restart, pos->scanned);
+	else if (relay->instance.log_from == InvalidXLogRecPtr)
 		open_scanner(relay, pos->restart, pos->scanned);
 	else
 		open_decoder(relay, pos->restart, pos->scanned);

@@ -23,6 +23,9 @@ extern void outbox_switch_check_slot(OutboxRelay *relay);
 /* Set relay->source. */
 extern void outbox_switch_open_source(OutboxRelay *relay);
 
+/* From the event log to WAL, if the log was read; true when it was. */
+extern bool outbox_switch_leave_log(OutboxRelay *relay);
+
 /* At a transaction boundary: go on with a change of source, if one is due. */
 extern void outbox_switch_look(OutboxRelay *relay,
 							   const OutboxSourceProgress *progress);

@@ -7,6 +7,7 @@
  * alive (a network partition, another copy of the data).  The order is that of
  * the design, and what a death at each step leaves behind:
  *
+ *	  (meanwhile the slot keeps to its budget, see budget.c)
  *	1 read position and claims		nothing
  *	2 judge them (judge.c)			nothing
  *	3 write a claim					a claim: others know that we meant to
@@ -37,6 +38,7 @@
 #include "catalog/instance.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "relay/budget.h"
 #include "relay/child.h"
 #include "relay/judge.h"
 #include "relay/parking.h"
@@ -51,6 +53,10 @@
 
 static int	frame_start;
 
+/* The relay's own, once it is acquired. */
+static OutboxSlotState slot = OUTBOX_SLOT_MISSING;
+static XLogRecPtr slot_restart = InvalidXLogRecPtr;
+
 static StringInfo
 begin_frame(OutboxFrameType type)
 {
@@ -58,6 +64,20 @@ begin_frame(OutboxFrameType type)
 
 	frame_start = outbox_frame_begin(out, type);
 	return out;
+}
+
+/*
+ * The slot is taken before Kafka is asked for, so that it keeps to its budget
+ * while that is away.
+ */
+static void
+hold_slot(OutboxRelay *relay)
+{
+	if (slot != OUTBOX_SLOT_OK)
+		slot = outbox_slot_acquire(OUTBOX_SLOT_RELAY, MyDatabaseId,
+								   &slot_restart);
+	if (slot == OUTBOX_SLOT_OK && outbox_budget_apply(relay))
+		slot_restart = outbox_slot_peek(OUTBOX_SLOT_RELAY, MyDatabaseId);
 }
 
 /* Wait for an answer; failures end the process. */
@@ -75,6 +95,7 @@ await(OutboxRelay *relay, uint8 answer)
 					 errmsg("outbox-kafka gave no answer within %d seconds",
 							ANSWER_TIMEOUT / 1000)));
 		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+		hold_slot(relay);
 	}
 }
 
@@ -138,12 +159,7 @@ read_position(OutboxRelay *relay)
 static void
 gather_facts(OutboxRelay *relay, OutboxOwnFacts *own)
 {
-	static OutboxSlotState slot = OUTBOX_SLOT_MISSING;
-	static XLogRecPtr slot_restart = InvalidXLogRecPtr;
-
-	if (slot != OUTBOX_SLOT_OK)
-		slot = outbox_slot_acquire(OUTBOX_SLOT_RELAY, MyDatabaseId,
-								   &slot_restart);
+	hold_slot(relay);
 	memset(own, 0, sizeof(*own));
 	own->instance = &relay->instance;
 	own->server = &relay->server;
@@ -214,12 +230,45 @@ judge_foreigner(OutboxRelay *relay, OutboxOwnFacts *own, OutboxVerdict *verdict)
 	}
 }
 
+/*
+ * What adopting state "gap" gives up, to be written down with the adoption: what
+ * the event log lacks, and what lies between it and WAL; without a log, all from
+ * the position to where WAL begins.
+ */
+static void
+note_gaps(OutboxRelay *relay, const OutboxVerdict *verdict)
+{
+	XLogRecPtr	from = relay->kafka_position.scanned;
+	XLogRecPtr	to = verdict->start.scanned;
+
+	relay->ngaps = 0;
+	if (verdict->from_log)
+	{
+		relay->ngaps = verdict->log.ngaps;
+		memcpy(relay->gaps, verdict->log.gaps, sizeof(verdict->log.gaps));
+		from = verdict->log.limit;
+		to = verdict->wal_position;
+	}
+	if (relay->has_position && to > from)
+	{
+		relay->gaps[relay->ngaps].from = from;
+		relay->gaps[relay->ngaps].to = to;
+		relay->ngaps++;
+	}
+	for (int i = 0; i < relay->ngaps; i++)
+		ereport(LOG,
+				(errmsg("events of commits from %X/%X to %X/%X are given up",
+						LSN_FORMAT_ARGS(relay->gaps[i].from),
+						LSN_FORMAT_ARGS(relay->gaps[i].to))));
+}
+
 /* Steps 1 and 2, and again 5. */
 static void
 read_and_judge(OutboxRelay *relay, bool first, OutboxPosition *start)
 {
 	OutboxOwnFacts own;
 	OutboxVerdict verdict;
+	XLogRecPtr	needed;
 
 	read_position(relay);
 	judge(relay, &own, &verdict);
@@ -237,7 +286,14 @@ read_and_judge(OutboxRelay *relay, bool first, OutboxPosition *start)
 		outbox_judge_adopt(&own, &verdict);
 	}
 	*start = verdict.start;
-	if (own.slot == OUTBOX_SLOT_OK && own.slot_restart <= start->restart)
+	relay->from_log = verdict.from_log;
+	relay->log_limit = verdict.log.limit;
+	relay->wal_restart = verdict.wal_restart;
+	relay->wal_position = verdict.wal_position;
+	if (verdict.refusal == OUTBOX_STATE_GAP)
+		note_gaps(relay, &verdict);
+	needed = verdict.from_log ? verdict.wal_restart : start->restart;
+	if (own.slot == OUTBOX_SLOT_OK && own.slot_restart <= needed)
 		return;
 
 	/* All WAL that is needed is here; hold it again. */
@@ -248,12 +304,12 @@ read_and_judge(OutboxRelay *relay, bool first, OutboxPosition *start)
 		gather_facts(relay, &own);
 	}
 	if (own.slot == OUTBOX_SLOT_OK)
-		outbox_slot_set(start->restart);
+		outbox_slot_set(needed);
 	if (own.slot != OUTBOX_SLOT_OK ||
-		outbox_source_oldest() > start->restart)
+		outbox_source_oldest() > needed)
 		outbox_relay_refuse(relay, OUTBOX_STATE_GAP,
 							"WAL from %X/%X on went away while the slot was made again",
-							LSN_FORMAT_ARGS(start->restart));
+							LSN_FORMAT_ARGS(needed));
 }
 
 /* Steps 3 and 4. */
@@ -336,6 +392,8 @@ write_floor(OutboxRelay *relay)
 	StartTransactionCommand();
 	outbox_instance_set_floor(relay->position.scanned,
 							  relay->instance.adopt_pending);
+	for (int i = 0; i < relay->ngaps; i++)
+		outbox_catalog_note_gap(relay->gaps[i].from, relay->gaps[i].to);
 	CommitTransactionCommand();
 	relay->instance.has_floor = true;
 	relay->instance.adopt_pending = false;
@@ -348,6 +406,7 @@ outbox_takeover(OutboxRelay *relay)
 	OutboxPosition start;
 
 	outbox_state_set(relay->entry, OUTBOX_STATE_CONNECTING, NULL);
+	hold_slot(relay);
 	say_hello(relay);
 	read_and_judge(relay, true, &start);
 

@@ -506,7 +506,7 @@ BEGIN
 		outbox.avro_schema(regtype, text, text),
 		outbox.check_compatibility(text, text[], text) FROM %I', role);
 	IF NOT has_function_privilege(role,
-		'outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text)', 'EXECUTE') THEN
+		'outbox.create_event_type(text, text, regtype, text, text, text, text, integer, text, text, interval)', 'EXECUTE') THEN
 		EXECUTE format('REVOKE USAGE ON SCHEMA outbox FROM %I', role);
 	END IF;
 END

@@ -62,6 +62,9 @@ struct OutboxSink
 	void		(*change) (OutboxSink *sink, const OutboxTxn *txn,
 						   OutboxWalMessage *msg, XLogRecPtr lsn);
 
+	/* n messages of it that are not ours; by a source that uses change() */
+	void		(*pass_over) (OutboxSink *sink, const OutboxTxn *txn, uint32 n);
+
 	/*
 	 * Asked by a source that is inside a database transaction, before each
 	 * message (msg NULL) or change (data NULL): whether pushing it would need

@@ -73,11 +73,13 @@ startup_shmem(void)
 		OutboxState->max_databases = outbox_max_databases;
 		pg_atomic_init_u32(&OutboxState->decoders, 0);
 		pg_atomic_init_u32(&OutboxState->http_serves, 0);
+		pg_atomic_init_u64(&OutboxState->wal_rate, 0);
 		for (int i = 0; i < OutboxState->max_databases; i++)
 		{
 			OutboxRelayEntry *entry = &OutboxState->entries[i];
 
 			pg_atomic_init_u32(&entry->asked, 0);
+			pg_atomic_init_u32(&entry->log_asked, 0);
 			pg_atomic_init_u64(&entry->commit_hint, 0);
 			pg_atomic_init_u32(&entry->wants_commit, 0);
 			pg_atomic_init_u32(&entry->decoding, 0);
@@ -141,9 +143,11 @@ clear_entry(OutboxRelayEntry *entry)
 	entry->creator = InvalidFullTransactionId;
 	entry->hold_until = 0;
 	entry->starting_until = 0;
+	entry->log_starting_until = 0;
 	entry->diagnosis.at = 0;
 	entry->diagnosis.len = 0;
 	pg_atomic_write_u32(&entry->asked, 0);
+	pg_atomic_write_u32(&entry->log_asked, 0);
 	pg_atomic_write_u64(&entry->commit_hint, 0);
 	pg_atomic_write_u32(&entry->written, 0);
 }
@@ -199,6 +203,19 @@ outbox_state_wake(OutboxRelayEntry *entry)
 }
 
 void
+outbox_state_wake_log(OutboxRelayEntry *entry)
+{
+	int			procno = -1;
+
+	SpinLockAcquire(&entry->mutex);
+	if (entry->log.pid != 0)
+		procno = entry->log.procno;
+	SpinLockRelease(&entry->mutex);
+	if (procno >= 0)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}
+
+void
 outbox_state_wake_launcher(void)
 {
 	int			procno = -1;
@@ -216,6 +233,13 @@ outbox_state_ask(OutboxRelayEntry *entry, uint32 what)
 {
 	pg_atomic_fetch_or_u32(&entry->asked, what);
 	outbox_state_wake(entry);
+}
+
+void
+outbox_state_ask_log(OutboxRelayEntry *entry, uint32 what)
+{
+	pg_atomic_fetch_or_u32(&entry->log_asked, what);
+	outbox_state_wake_log(entry);
 }
 
 void
@@ -239,15 +263,16 @@ outbox_state_leave(Oid database, int timeout_ms, int hold_ms)
 	ConditionVariablePrepareToSleep(&entry->progress);
 	for (;;)
 	{
-		pid_t		pid;
+		bool		gone;
 
 		SpinLockAcquire(&entry->mutex);
-		pid = entry->pid;
+		gone = entry->pid == 0 && entry->log.pid == 0;
 		SpinLockRelease(&entry->mutex);
-		if (pid == 0 || entry->database != database ||
+		if (gone || entry->database != database ||
 			GetCurrentTimestamp() >= end)
 			break;
 		outbox_state_ask(entry, OUTBOX_ASK_LEAVE);
+		outbox_state_ask_log(entry, OUTBOX_ASK_LEAVE);
 		ConditionVariableTimedSleep(&entry->progress, 100,
 									outbox_compat_wait_event(&wait_event,
 															 "OutboxRelayLeave"));

@@ -80,6 +80,31 @@ typedef struct OutboxDiagnosis
 	char		body[OUTBOX_DIAGNOSIS_SIZE];	/* see record/diagnosis.h */
 } OutboxDiagnosis;
 
+/* The event log of a database, and the process that writes it. */
+typedef struct OutboxLogState
+{
+	bool		wanted;			/* the extension is here, and is no copy */
+	pid_t		pid;			/* writer, 0 = none */
+	int			procno;			/* its PGPROC number while pid != 0 */
+	uint32		failures;		/* in a row, for the back-off */
+	TimestampTz next_retry_at;
+	OutboxResult last_error;	/* kept when it is over */
+	TimestampTz last_error_at;
+	bool		failing;		/* the last try to write was in vain */
+	XLogRecPtr	scanned;		/* how far the writer has read */
+	XLogRecPtr	written;		/* every commit <= this is in the log, on disk */
+	XLogRecPtr	restart;		/* from there it goes on reading after a crash */
+	XLogRecPtr	releasable;		/* the relay can do without WAL before this, as
+								 * the log holds what is not published */
+	TimestampTz last_written_at;
+	uint64		blocks;			/* written, since the server started */
+	uint64		events;
+	uint64		bytes;			/* of their records */
+	uint64		left_out;		/* events of types that are not logged */
+	uint64		dropped;		/* blocks, by retention */
+	uint64		holes;			/* times that WAL was gone before it was read */
+} OutboxLogState;
+
 typedef struct OutboxRelayEntry
 {
 	/* Under OutboxShared->lock: */
@@ -87,9 +112,11 @@ typedef struct OutboxRelayEntry
 	FullTransactionId creator;	/* CREATE EXTENSION not known to be over */
 	TimestampTz hold_until;		/* do not start a relay before */
 	TimestampTz starting_until; /* a start is under way until then */
+	TimestampTz log_starting_until; /* the same of the log writer */
 	OutboxDiagnosis diagnosis;	/* written by the relay */
 
-	pg_atomic_uint32 asked;		/* OUTBOX_ASK_* */
+	pg_atomic_uint32 asked;		/* OUTBOX_ASK_*, of the relay */
+	pg_atomic_uint32 log_asked; /* the same of the log writer */
 	pg_atomic_uint64 commit_hint;	/* end of the newest commit that carries
 									 * events; the relay flushes to it */
 	pg_atomic_uint32 wants_commit;	/* the relay would act on a commit now:
@@ -149,6 +176,7 @@ typedef struct OutboxRelayEntry
 	OutboxLatency latency;		/* commit to published, by transaction */
 	TimestampTz latency_reset_at;	/* 0 = never */
 	OutboxTopicStat topics[OUTBOX_MAX_TOPIC_STATS];
+	OutboxLogState log;
 
 	ConditionVariable progress; /* published or state changed */
 } OutboxRelayEntry;
@@ -160,6 +188,8 @@ typedef struct OutboxShared
 	int			launcher_procno;
 	int			max_databases;
 	pg_atomic_uint32 decoders;	/* entries with decoding set */
+	pg_atomic_uint64 wal_rate;	/* bytes of WAL a second, all databases', smoothed
+								 * over a minute; by the launcher */
 	pg_atomic_uint32 http_serves;	/* outbox-http has said that it is ready */
 	OutboxRelayEntry entries[FLEXIBLE_ARRAY_MEMBER];
 } OutboxShared;
@@ -179,8 +209,9 @@ extern void outbox_state_free(OutboxRelayEntry *entry);
 /* Whether the entry's relay decodes the changes of all. */
 extern void outbox_state_set_decoding(OutboxRelayEntry *entry, bool decoding);
 
-/* Wake the relay of an entry, or the launcher. */
+/* Wake the relay of an entry, its log writer, or the launcher. */
 extern void outbox_state_wake(OutboxRelayEntry *entry);
+extern void outbox_state_wake_log(OutboxRelayEntry *entry);
 extern void outbox_state_wake_launcher(void);
 
 /*
@@ -190,9 +221,10 @@ extern void outbox_state_wake_launcher(void);
  */
 extern void outbox_state_want_commit(OutboxRelayEntry *entry);
 extern void outbox_state_ask(OutboxRelayEntry *entry, uint32 what);
+extern void outbox_state_ask_log(OutboxRelayEntry *entry, uint32 what);
 
 /*
- * Ask the database's relay to leave and wait up to timeout_ms until it has;
+ * Ask the database's workers to leave and wait up to timeout_ms until they have;
  * none is started again for hold_ms.  outbox_state_unhold() ends the hold.
  */
 extern void outbox_state_leave(Oid database, int timeout_ms, int hold_ms);

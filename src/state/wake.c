@@ -153,6 +153,7 @@ xact_callback(XactEvent event, void *arg)
 			 * first, so that one that is just leaving sees either.
 			 */
 			outbox_state_ask(entry, OUTBOX_ASK_RELOAD);
+			outbox_state_ask_log(entry, OUTBOX_ASK_RELOAD);
 			SpinLockAcquire(&entry->mutex);
 			entry->next_retry_at = 0;
 			entry->failures = 0;

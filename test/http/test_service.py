@@ -200,16 +200,16 @@ def metrics_complete():
     answer = server.ask("GET", "/metrics")
     assert answer.status == 200 and b"outbox_relay" not in answer.body and \
         b"\noutbox_up 1\n" in answer.body, "rights that nobody gave"
-    server.sql("GRANT EXECUTE ON FUNCTION outbox.status(), outbox.relay_rows(), outbox.topic_rows() TO outbox_http",
+    server.sql("GRANT EXECUTE ON FUNCTION outbox.status(), outbox.relay_rows(), outbox.topic_rows(), outbox.log_rows() TO outbox_http",
                "GRANT EXECUTE ON FUNCTION outbox.latency_bucket_rows() TO outbox_http",
-               "GRANT SELECT ON outbox.stat_relay, outbox.stat_topic, outbox.stat_latency_bucket TO outbox_http")
+               "GRANT SELECT ON outbox.stat_relay, outbox.stat_topic, outbox.stat_log, outbox.stat_latency_bucket TO outbox_http")
     values, types = metrics()
     assert values["outbox_up"] == 1
     rows = server.sql("""SELECT p || a.attname || CASE
             WHEN a.attname IN ('events', 'transactions', 'kafka_transactions', 'bytes', 'forged_messages',
-                'split_transactions', 'spilled_transactions') THEN '_total'
+                'split_transactions', 'spilled_transactions', 'blocks', 'left_out', 'dropped_blocks', 'holes') THEN '_total'
             WHEN a.atttypid = 'timestamptz'::regtype THEN '_seconds' ELSE '' END
-        FROM (VALUES ('outbox.stat_relay', 'outbox_relay_'), ('outbox.stat_topic', 'outbox_topic_')) v (view, p)
+        FROM (VALUES ('outbox.stat_relay', 'outbox_relay_'), ('outbox.stat_topic', 'outbox_topic_'), ('outbox.stat_log', 'outbox_log_')) v (view, p)
             JOIN pg_attribute a ON a.attrelid = v.view::regclass
         WHERE a.atttypid IN ('int4'::regtype, 'int8'::regtype, 'float8'::regtype, 'pg_lsn'::regtype,
             'timestamptz'::regtype)""")

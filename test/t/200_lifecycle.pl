@@ -21,7 +21,7 @@ sub conf
 sub slots
 {
 	return $node->safe_psql('postgres',
-		"SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'outbox%'");
+		"SELECT count(*) FROM pg_replication_slots WHERE slot_name ~ '^outbox_[0-9]+\$'");
 }
 
 # CREATE EXTENSION fails with message and hint.
@@ -155,7 +155,7 @@ is(relay_pid($node, 'sibling'), $pid, 'the relay is still the same');
 $began = time();
 is($node->psql('postgres', 'DROP DATABASE sibling'), 0, 'DROP DATABASE of a live one');
 note(sprintf('DROP DATABASE of a live one: %.1f s', time() - $began));
-ok(wait_for($node, "SELECT count(*) = 2 FROM pg_replication_slots WHERE slot_name LIKE 'outbox%'",
+ok(wait_for($node, "SELECT count(*) = 2 FROM pg_replication_slots WHERE slot_name ~ '^outbox_[0-9]+\$'",
 		timeout => 8), 'its slot is gone');
 
 # --- outbox-kafka, settings ----------------------------------------------
@@ -185,7 +185,7 @@ $node->safe_psql('copy', "UPDATE outbox.instance SET floor_lsn = 'FFFF/0'");
 $node->safe_psql('copy', 'SELECT outbox.restart()');
 ok(wait_state($node, 'kafka_lost', db => 'copy', timeout => 20), 'a relay refuses');
 $node->safe_psql('postgres', 'DROP DATABASE copy');
-ok(wait_for($node, "SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name LIKE 'outbox%'",
+ok(wait_for($node, "SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name ~ '^outbox_[0-9]+\$'",
 		timeout => 8), 'the slot goes with its database');
 
 # --- standby -------------------------------------------------------------

@@ -51,7 +51,7 @@ is(sql("SELECT outbox.published_lsn() <= pg_current_wal_flush_lsn()"), 't', 'pub
 
 is(sql("SELECT string_agg(backend_type || '/' || query, ', ' ORDER BY backend_type)
 		FROM pg_stat_activity WHERE backend_type LIKE 'outbox%'"),
-	'outbox launcher/outbox launcher, outbox relay/outbox relay: streaming', 'pg_stat_activity');
+	'outbox launcher/outbox launcher, outbox log writer/outbox log writer, outbox relay/outbox relay: streaming', 'pg_stat_activity');
 sub title
 {
 	my ($pid) = @_;

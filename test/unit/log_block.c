@@ -15,6 +15,7 @@ static const OutboxLogTxn test_txn = {
 	.commit_end = 0x1040,
 	.commit_crc = 0xCAFEBABE,
 	.commit_time = 5,
+	.messages = 8,
 	.earlier = 3
 };
 
@@ -77,7 +78,7 @@ test_round_trip(const StringInfo buf)
 	ok(outbox_log_reader_next(&r) == OUTBOX_LOG_TXN &&
 	   r.txn.full_xid == test_txn.full_xid && r.txn.commit_start == 0x1000 &&
 	   r.txn.commit_end == 0x1040 && r.txn.commit_crc == 0xCAFEBABE &&
-	   r.txn.commit_time == 5 && !r.txn.prepared && r.txn.earlier == 3,
+	   r.txn.commit_time == 5 && !r.txn.prepared && r.txn.messages == 8 && r.txn.earlier == 3,
 	   "its transaction");
 	ok(outbox_log_reader_next(&r) == OUTBOX_LOG_MESSAGE &&
 	   is_message(&r, 0x900, 3), "a record of WAL, counted from what was earlier");
@@ -98,7 +99,7 @@ test_golden(const StringInfo buf)
 	static const char expected[] =
 	"01"
 	"54" "0700000001000000" "0010000000000000" "4010000000000000" "bebafeca"
-	"0500000000000000" "00" "0300000000000000"
+	"0500000000000000" "00" "0800000000000000" "0300000000000000"
 	"4d" "0009000000000000" "46000000"
 	"01" "01" "0000" "00000000" "04000000" "09000000" "11000000"
 	"e1e20000000000000000000000000000" "ffffffff" "0000000000000000"

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * header_block.c
- *		The headers of a parked event, as emit() takes them.
+ *		The headers of an event, as emit() takes them.
  *
- * Owns nothing.  A block comes from the relay's own table; one that is damaged
+ * Owns nothing.  A block comes from tables of ours alone; one that is damaged
  * is an error, not a guess.
  *
  *-------------------------------------------------------------------------
