@@ -270,7 +270,8 @@ CREATE TABLE outbox.snapshot_progress (
 	started_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL,
 	finished_at timestamptz,		-- null: not yet
-	removed bigint NOT NULL			-- tombstones of keys that were gone
+	removed bigint NOT NULL,		-- tombstones of keys that were gone
+	pass bigint						-- of a table without a key; null: it has one
 );
 
 CREATE TABLE outbox.event_type_def (

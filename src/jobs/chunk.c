@@ -73,6 +73,7 @@ outbox_chunk_put_head(StringInfo out, const OutboxChunkHead *head)
 		outbox_put_u32(out, head->seen.xip[i]);
 	outbox_put_u64(out, head->until);
 	outbox_put_u64(out, (uint64) head->read_at);
+	outbox_put_u32(out, head->pass);
 	outbox_put_u8(out, head->identity);
 	outbox_put_u8(out, head->finished);
 	outbox_put_u64(out, head->estimate);
@@ -105,6 +106,7 @@ outbox_chunk_get_head(OutboxCursor *c, OutboxChunkHead *head)
 		head->seen.xip[i] = outbox_get_u32(c);
 	head->until = outbox_get_u64(c);
 	head->read_at = (TimestampTz) outbox_get_u64(c);
+	head->pass = outbox_get_u32(c);
 	head->identity = outbox_get_u8(c) != 0;
 	head->finished = outbox_get_u8(c) != 0;
 	head->estimate = outbox_get_u64(c);

@@ -71,6 +71,7 @@ typedef struct OutboxChunkHead
 	OutboxSeen	seen;			/* S; xip is palloc'd */
 	XLogRecPtr	until;			/* H: all that S sees was committed before */
 	TimestampTz read_at;		/* of S */
+	uint32		pass;			/* number, 0 = rows have names; see pass.h */
 	bool		identity;		/* equal keys of messages mean the same row */
 	bool		finished;		/* nothing is behind it */
 	uint64		estimate;		/* rows in the whole job, when it begins */

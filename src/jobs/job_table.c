@@ -49,7 +49,8 @@ enum
 	Anum_progress_updated_at = 10,
 	Anum_progress_finished_at = 11,
 	Anum_progress_removed = 12,
-	Natts_progress = 12
+	Anum_progress_pass = 13,
+	Natts_progress = 13
 };
 
 #define JOBS "snapshot_job"
@@ -172,6 +173,8 @@ outbox_job_save(int64 id, const OutboxJobProgress *progress)
 			  true);
 	set_count(values, nulls, Anum_progress_reread, progress->reread, true);
 	set_count(values, nulls, Anum_progress_removed, progress->removed, true);
+	set_count(values, nulls, Anum_progress_pass, progress->pass,
+			  progress->pass > 0);
 	set_count(values, nulls, Anum_progress_estimate, progress->estimate,
 			  progress->estimate > 0);
 	values[Anum_progress_rate - 1] = Float8GetDatum(progress->rate);

@@ -40,6 +40,7 @@ typedef struct OutboxJobProgress
 	uint64		superseded;
 	uint64		reread;
 	uint64		removed;
+	uint32		pass;			/* 0 = none */
 	uint64		estimate;		/* 0 = not known */
 	double		rate;			/* rows/s, 0 = not known */
 	TimestampTz started_at;

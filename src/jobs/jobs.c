@@ -29,6 +29,7 @@
 #include "access/xact.h"
 #include "base/clock.h"
 #include "jobs/jobs.h"
+#include "jobs/pass.h"
 #include "jobs/rebuild.h"
 #include "jobs/run.h"
 #include "record/job_mark.h"
@@ -182,6 +183,16 @@ find_run(int64 id)
 	return NULL;
 }
 
+static void
+set_pass(OutboxRun *run)
+{
+	int32		len;
+	const char *cursor = outbox_rebuild_inner(run->job.topic, run->cursor.data,
+											  run->cursor.len, &len);
+
+	run->pass = outbox_pass_of_cursor(cursor, len);
+}
+
 static OutboxRun *
 new_run(const OutboxPosition *pos, const OutboxJob *job)
 {
@@ -208,6 +219,7 @@ new_run(const OutboxPosition *pos, const OutboxJob *job)
 			appendBinaryStringInfo(&run->cursor, mark.cursor,
 								   mark.cursor_len);
 		outbox_run_discard(run);
+		set_pass(run);
 	}
 	return run;
 }
@@ -301,7 +313,10 @@ outbox_jobs_reload(void)
 	reload_wanted = true;
 }
 
-/* A batch with rows of this job was refused: not at once again. */
+/*
+ * A batch with rows of this job was refused: not at once again.  A pass would
+ * publish all rows in front of the refused one again each time.
+ */
 static void
 hold_refused(OutboxRelay *relay)
 {
@@ -322,7 +337,8 @@ hold_refused(OutboxRelay *relay)
 		if (token == 0 || run->job.token != token ||
 			run->state != OUTBOX_RUN_WAITING)
 			continue;
-		outbox_run_set(run, OUTBOX_RUN_BLOCKED, why.message);
+		outbox_run_set(run, run->pass > 0 ? OUTBOX_RUN_FAILED :
+					   OUTBOX_RUN_BLOCKED, why.message);
 		run->due_ms = outbox_monotonic_ms() + OUTBOX_REFUSED_WAIT;
 	}
 }
@@ -421,6 +437,7 @@ save_run(OutboxRun *run, int64 now)
 	progress.superseded = run->superseded;
 	progress.reread = run->reread;
 	progress.removed = run->removed;
+	progress.pass = run->pass;
 	progress.estimate = run->estimate;
 	progress.rate = run->rate;
 	progress.started_at = run->started_at;

@@ -89,7 +89,7 @@ CREATE VIEW outbox.stat_snapshot WITH (security_barrier) AS
 			THEN pg_catalog.make_interval(secs =>
 				(p.estimated - p."rows") / p.rows_per_second) END AS eta,
 		j.row_filter, j.rate_limit, j.chunk_rows, j.created_by, j.created_at,
-		p.started_at, p.updated_at, p.finished_at, j.topic, p.removed
+		p.started_at, p.updated_at, p.finished_at, j.topic, p.removed, p.pass
 	FROM outbox.snapshot_job j
 	LEFT JOIN outbox.snapshot_progress p ON p.job_id = j.id
 	LEFT JOIN pg_catalog.pg_class c ON c.oid = j.relation

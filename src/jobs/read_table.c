@@ -28,6 +28,9 @@
  * their oids, so that a cursor means the same whatever is attached or detached
  * meanwhile.
  *
+ * A table that has no key, or a partition without one, is read otherwise: see
+ * pass.c.
+ *
  * Owns nothing; a death here leaves nothing behind.
  *
  *-------------------------------------------------------------------------
@@ -43,6 +46,7 @@
 #include "compat.h"
 #include "executor/tuptable.h"
 #include "jobs/keyset.h"
+#include "jobs/pass.h"
 #include "jobs/read_table.h"
 #include "jobs/stamp.h"
 #include "miscadmin.h"
@@ -57,17 +61,10 @@
 #define BARRIER_PREFIX	"outbox.barrier"
 #define SCAN_FACTOR		20		/* rows read for one that the filter lets pass */
 
-typedef struct RowSink
-{
-	StringInfo	rows;
-	uint32		nrows;
-	const StringInfoData *cursor;	/* of the present row */
-} RowSink;
-
 /* ---- which table ------------------------------------------------------- */
 
-static Relation
-open_or_fail(Oid relation)
+Relation
+outbox_read_open(Oid relation)
 {
 	Relation	rel = try_table_open(relation, AccessShareLock);
 
@@ -102,6 +99,23 @@ list_leaves(Relation root)
 	}
 	list_sort(leaves, compare_oids);
 	return leaves;
+}
+
+/* Whether one of them cannot be read in the order of a key. */
+static bool
+lacks_key(List *leaves)
+{
+	bool		lacks = false;
+	ListCell   *lc;
+
+	foreach(lc, leaves)
+	{
+		Relation	rel = outbox_read_open(lfirst_oid(lc));
+
+		lacks |= !OidIsValid(outbox_keyset_index(rel));
+		table_close(rel, AccessShareLock);
+	}
+	return lacks;
 }
 
 /* The first one from this oid on; invalid at the end. */
@@ -152,8 +166,8 @@ find_capture(Oid relation)
 }
 
 /* The stamp is that of the capture that is loaded, or of an earlier one. */
-static OutboxCapture *
-load_capture(Oid relation, const char *filter, uint64 *stamp)
+OutboxCapture *
+outbox_read_capture(Oid relation, const char *filter, uint64 *stamp)
 {
 	OutboxCapture *capture = find_capture(relation);
 
@@ -222,7 +236,7 @@ keys_identify(const OutboxCapture *capture, Relation rel)
 static void
 take_row(void *arg, OutboxWalMessage *msg)
 {
-	RowSink    *sink = arg;
+	OutboxRowSink    *sink = arg;
 	OutboxChunkRow row = {.msg = *msg};
 
 	row.cursor = sink->cursor->data;
@@ -240,8 +254,8 @@ xid_order(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-static void
-describe_snapshot(Snapshot snapshot, OutboxSeen *seen)
+void
+outbox_read_describe(Snapshot snapshot, OutboxSeen *seen)
 {
 	seen->xmin = snapshot->xmin;
 	seen->xmax = snapshot->xmax;
@@ -251,8 +265,14 @@ describe_snapshot(Snapshot snapshot, OutboxSeen *seen)
 	qsort(seen->xip, seen->nxip, sizeof(TransactionId), xid_order);
 }
 
-static void
-encode_row(OutboxRowCodec *codec, TupleTableSlot *slot, RowSink *sink)
+XLogRecPtr
+outbox_read_barrier(void)
+{
+	return outbox_compat_log_barrier(BARRIER_PREFIX);
+}
+
+void
+outbox_read_encode(OutboxRowCodec *codec, TupleTableSlot *slot, OutboxRowSink *sink)
 {
 	OutboxChange change = {.op = OUTBOX_OP_READ};
 	bool		should_free;
@@ -267,7 +287,7 @@ encode_row(OutboxRowCodec *codec, TupleTableSlot *slot, RowSink *sink)
 static bool
 read_rows(Relation rel, OutboxRowCodec *codec, Snapshot snapshot,
 		  const OutboxChunkRequest *request, const char *from, int32 from_len,
-		  RowSink *sink, StringInfo cursor)
+		  OutboxRowSink *sink, StringInfo cursor)
 {
 	OutboxKeyset *keyset = outbox_keyset_begin(rel, snapshot, from, from_len);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -290,7 +310,7 @@ read_rows(Relation rel, OutboxRowCodec *codec, Snapshot snapshot,
 		resetStringInfo(cursor);
 		outbox_put_u32(cursor, RelationGetRelid(rel));
 		outbox_keyset_put_cursor(keyset, slot, cursor);
-		encode_row(codec, slot, sink);
+		outbox_read_encode(codec, slot, sink);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(per_row);
 	}
@@ -308,7 +328,7 @@ read_leaf(Relation leaf, const OutboxCapture *capture, List *leaves,
 {
 	OutboxRowCodec *codec = outbox_rowcodec_make(capture, leaf);
 	StringInfoData cursor;
-	RowSink		sink = {rows, 0, &cursor};
+	OutboxRowSink		sink = {rows, 0, &cursor};
 	const char *from = NULL;
 	int32		from_len = 0;
 	Snapshot	snapshot;
@@ -333,9 +353,9 @@ read_leaf(Relation leaf, const OutboxCapture *capture, List *leaves,
 
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	PushActiveSnapshot(snapshot);
-	describe_snapshot(snapshot, &head->seen);
+	outbox_read_describe(snapshot, &head->seen);
 	head->read_at = GetCurrentTimestamp();
-	head->until = outbox_compat_log_barrier(BARRIER_PREFIX);
+	head->until = outbox_read_barrier();
 
 	if (read_rows(leaf, codec, snapshot, request, from, from_len, &sink,
 				  &cursor))
@@ -361,40 +381,29 @@ read_nothing(OutboxChunkHead *head)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	describe_snapshot(snapshot, &head->seen);
+	outbox_read_describe(snapshot, &head->seen);
 	head->read_at = GetCurrentTimestamp();
-	head->until = outbox_compat_log_barrier(BARRIER_PREFIX);
+	head->until = outbox_read_barrier();
 	head->identity = true;
 	head->finished = true;
 	UnregisterSnapshot(snapshot);
 }
 
-void
-outbox_read_chunk(const OutboxChunkRequest *request, OutboxChunkHead *head,
-				  StringInfo rows)
+/* As of the cursor: the rest of the table that it names, or of the next one. */
+static void
+read_by_key(const OutboxChunkRequest *request, List *leaves,
+			OutboxChunkHead *head, StringInfo rows)
 {
-	Relation	root = open_or_fail(request->relation);
-	List	   *leaves = list_leaves(root);
 	OutboxCursor c;
 	Oid			table;
-	Oid			user;
-	int			context;
 	OutboxCapture *capture;
 	Relation	leaf;
 
-	memset(head, 0, sizeof(*head));
-	head->number = request->number;
 	outbox_cursor_init(&c, request->cursor, Max(request->cursor_len, 0));
 	table = leaf_from(leaves, request->cursor_len > 0 ? outbox_get_u32(&c) : 0);
-	if (request->cursor_len <= 0)
-		head->estimate = estimate_rows(leaves);
-
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(root->rd_rel->relowner,
-						   context | SECURITY_RESTRICTED_OPERATION);
-	leaf = OidIsValid(table) ? open_or_fail(table) : NULL;
-	capture = load_capture(leaf != NULL ? table : request->relation,
-						   request->filter, &head->capture_stamp);
+	leaf = OidIsValid(table) ? outbox_read_open(table) : NULL;
+	capture = outbox_read_capture(leaf != NULL ? table : request->relation,
+								  request->filter, &head->capture_stamp);
 	if (leaf == NULL)
 		read_nothing(head);
 	else
@@ -405,6 +414,31 @@ outbox_read_chunk(const OutboxChunkRequest *request, OutboxChunkHead *head,
 		read_leaf(leaf, capture, leaves, request, head, rows);
 		table_close(leaf, AccessShareLock);
 	}
+}
+
+void
+outbox_read_chunk(const OutboxChunkRequest *request, OutboxChunkHead *head,
+				  StringInfo rows)
+{
+	Relation	root = outbox_read_open(request->relation);
+	List	   *leaves = list_leaves(root);
+	Oid			user;
+	int			context;
+
+	memset(head, 0, sizeof(*head));
+	head->number = request->number;
+	if (request->cursor_len <= 0)
+		head->estimate = estimate_rows(leaves);
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(root->rd_rel->relowner,
+						   context | SECURITY_RESTRICTED_OPERATION);
+	if (request->cursor_len > 0 ?
+		outbox_pass_of_cursor(request->cursor, request->cursor_len) > 0 :
+		lacks_key(leaves))
+		outbox_pass_read(request, leaves, head, rows);
+	else
+		read_by_key(request, leaves, head, rows);
 	SetUserIdAndSecContext(user, context);
 	table_close(root, AccessShareLock);
 }

@@ -8,7 +8,8 @@
  *
  *	request		read_table.c reads one chunk into memory, in a transaction of
  *				its own, which ends before anything is sent: neither Kafka nor
- *				a relay that waits for it can make us hold a lock or an xmin
+ *				a relay that waits for it can make us hold a lock or an xmin.
+ *				But for tables without a key: pass.c
  *	chunk		sent when WAL is flushed up to its H
  *	error		sent instead; the relay decides what becomes of the job
  *
@@ -22,6 +23,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "jobs/chunk.h"
+#include "jobs/pass.h"
 #include "jobs/read_table.h"
 #include "jobs/rebuild.h"
 #include "miscadmin.h"
@@ -105,7 +107,8 @@ read_chunk(const OutboxChunkRequest *request, StringInfo out)
 	pgstat_report_activity(STATE_RUNNING, "outbox: reading a chunk");
 	if (request->topic != NULL)
 		outbox_rebuild_ask_kafka(request);
-	begin();
+	if (!outbox_pass_is_open())
+		begin();
 	old = MemoryContextSwitchTo(work);
 	initStringInfo(&rows);
 	MemoryContextSwitchTo(old);
@@ -116,7 +119,8 @@ read_chunk(const OutboxChunkRequest *request, StringInfo out)
 	MemoryContextSwitchTo(work);
 	outbox_chunk_put_head(out, &head);
 	appendBinaryStringInfo(out, rows.data, rows.len);
-	CommitTransactionCommand();
+	if (!outbox_pass_is_open())
+		CommitTransactionCommand();
 	MemoryContextSwitchTo(work);
 	XLogFlush(head.until);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -159,6 +163,7 @@ answer(const char *data, Size len)
 		MemoryContextSwitchTo(work);
 		report_error(request.number, &out);
 		AbortCurrentTransaction();
+		outbox_pass_forget();
 		MemoryContextSwitchTo(work);
 		pgstat_report_activity(STATE_IDLE, NULL);
 	}

@@ -71,6 +71,26 @@ outbox_rebuild_seeks_gone(const char *topic, const char *cursor, int32 len)
 	return topic != NULL && len > 0 && (uint8) cursor[0] == PHASE_GONE;
 }
 
+const char *
+outbox_rebuild_inner(const char *topic, const char *cursor, int32 len,
+					 int32 *inner_len)
+{
+	OutboxCursor c;
+
+	*inner_len = len;
+	if (topic == NULL)
+		return cursor;
+	outbox_cursor_init(&c, cursor, Max(len, 0));
+	if (outbox_get_u8(&c) != PHASE_ROWS)
+	{
+		*inner_len = 0;
+		return NULL;
+	}
+	(void) outbox_get_raw(&c, outbox_get_u32(&c) * sizeof(uint64));
+	*inner_len = (int32) outbox_cursor_left(&c);
+	return (const char *) c.p;
+}
+
 static void
 parse_place(const OutboxChunkRequest *request, Place *place)
 {

@@ -18,6 +18,10 @@
 
 #define OUTBOX_REBUILD_KEYS	10000	/* of a chunk */
 
+/* The cursor of the snapshot in it; NULL when there is none. */
+extern const char *outbox_rebuild_inner(const char *topic, const char *cursor,
+										int32 len, int32 *inner_len);
+
 /* Relay: whether a request with this cursor is about keys that are gone. */
 extern bool outbox_rebuild_seeks_gone(const char *topic, const char *cursor,
 									  int32 len);

@@ -319,6 +319,20 @@ take_error(OutboxRun *run, const OutboxChunkHead *head)
 	outbox_run_set(run, OUTBOX_RUN_FAILED, text);
 }
 
+/* One that is not the first begins with rows that are published already. */
+static void
+note_pass(OutboxRun *run, const OutboxChunkHead *head)
+{
+	if (head->pass == run->pass || head->pass == 0)
+		return;
+	if (head->pass > 1)
+		ereport(LOG,
+				(errmsg("snapshot " INT64_FORMAT " of a table without a key begins again, pass %u: rows are published once more",
+						run->job.id, head->pass)));
+	run->pass = head->pass;
+	run->unsaved = true;
+}
+
 /* Step 2 is over. */
 static void
 take_chunk(OutboxRun *run, const char *data, Size len)
@@ -350,6 +364,7 @@ take_chunk(OutboxRun *run, const char *data, Size len)
 		free_chunk(&run->reading);
 		return;
 	}
+	note_pass(run, &chunk->head);
 	if (chunk->head.estimate > 0)
 		run->estimate = chunk->head.estimate;
 	run->exhausted = chunk->head.finished;
@@ -416,7 +431,9 @@ send_ready(OutboxRelay *relay, OutboxRun *run, const OutboxSourceProgress *progr
 			read_again(run);
 			return true;
 		case OUTBOX_SEND_BLOCKED:
-			outbox_run_discard(run);
+			/* A pass cannot go back: it keeps what is left of the chunk. */
+			if (run->ready->head.pass == 0)
+				outbox_run_discard(run);
 			outbox_run_set(run, OUTBOX_RUN_BLOCKED, run->reason);
 			run->due_ms = outbox_monotonic_ms() + BLOCKED_WAIT;
 			return false;
@@ -443,7 +460,10 @@ outbox_run_step(OutboxRelay *relay, OutboxRun *run,
 		if (run->state == OUTBOX_RUN_FAILED)
 			return;
 		ask(relay, run, progress->scanned);
-		more = run->ready != NULL && send_ready(relay, run, progress);
+		more = run->ready != NULL &&
+			(run->state != OUTBOX_RUN_BLOCKED ||
+			 outbox_monotonic_ms() >= run->due_ms) &&
+			send_ready(relay, run, progress);
 	}
 	if (run->done)
 		outbox_run_rest(run);

@@ -65,6 +65,7 @@ typedef struct OutboxRun
 	uint64		superseded;
 	uint64		reread;
 	uint64		removed;
+	uint32		pass;			/* of a table without a key, from 1 */
 	uint64		estimate;
 
 	/* reading ahead */

@@ -28,6 +28,8 @@
  *										row is there
  *	a dead letter holds the key			the chunk ends in front of the row
  *
+ * Rows of a table without a key have no names: they all go (pass.c).
+ *
  * All rows of a chunk that go, and the mark that names the place behind them,
  * get into one batch, so into one Kafka transaction: nothing in between closes
  * the batch, because schema ids, which may have to be waited for, are found
@@ -110,12 +112,31 @@ is_blocked(OutboxRelay *relay, OutboxRun *run, const OutboxWalMessage *msg)
 	return false;
 }
 
+/* Whether the stream has carried a newer change of the row, as far as rows have
+ * names. */
+static bool
+is_newer(const OutboxChunk *chunk, const OutboxWalMessage *msg)
+{
+	return chunk->head.pass == 0 && outbox_touched_any(chunk->touched) &&
+		outbox_touched_has(chunk->touched, msg);
+}
+
+/* What was read is not what may be sent: it is all to be read again. */
+static bool
+is_stale(const OutboxChunk *chunk, Oid relation)
+{
+	if (!definitions_stand(chunk, relation))
+		return true;
+	if (chunk->head.pass > 0)
+		return outbox_touched_truncated(chunk->touched);
+	return outbox_touched_all(chunk->touched) && chunk->head.identity;
+}
+
 static void
 plan(OutboxRelay *relay, OutboxRun *run, SendPlan *plan)
 {
 	OutboxChunk *chunk = run->ready;
 	OutboxCursor c = chunk->rows;
-	bool		touched = outbox_touched_any(chunk->touched);
 
 	memset(plan, 0, sizeof(*plan));
 	plan->result = OUTBOX_SEND_DONE;
@@ -125,7 +146,7 @@ plan(OutboxRelay *relay, OutboxRun *run, SendPlan *plan)
 		bool		newer;
 
 		outbox_chunk_get_row(&c, &row);
-		newer = touched && outbox_touched_has(chunk->touched, &row.msg);
+		newer = is_newer(chunk, &row.msg);
 		if (newer && !chunk->head.identity)
 			plan->result = OUTBOX_SEND_PART;
 		else if (!newer && is_blocked(relay, run, &row.msg))
@@ -166,14 +187,13 @@ static void
 append_rows(OutboxRelay *relay, OutboxRun *run, const SendPlan *plan)
 {
 	OutboxChunk *chunk = run->ready;
-	bool		touched = outbox_touched_any(chunk->touched);
 
 	for (uint32 i = 0; i < plan->nrows; i++)
 	{
 		OutboxChunkRow row;
 
 		outbox_chunk_get_row(&chunk->rows, &row);
-		if (touched && outbox_touched_has(chunk->touched, &row.msg))
+		if (is_newer(chunk, &row.msg))
 		{
 			run->superseded++;
 			continue;
@@ -232,8 +252,7 @@ outbox_send_chunk(OutboxRelay *relay, OutboxRun *run,
 	if (progress->scanned < chunk->head.until || is_held(run) ||
 		outbox_gate_replicated(chunk->head.until) < chunk->head.until)
 		return OUTBOX_SEND_LATER;
-	if (!definitions_stand(chunk, run->job.relation) ||
-		(outbox_touched_all(chunk->touched) && chunk->head.identity))
+	if (is_stale(chunk, run->job.relation))
 		return OUTBOX_SEND_STALE;
 	plan(relay, run, &todo);
 	if (!make_room(relay, progress, todo.events))
@@ -251,5 +270,6 @@ outbox_send_chunk(OutboxRelay *relay, OutboxRun *run,
 			outbox_batch_can_close(relay))
 			outbox_batch_close(relay, progress);
 	}
+	chunk->head.nrows -= todo.nrows;
 	return todo.result;
 }

@@ -14,7 +14,6 @@
 #include "access/table.h"
 #include "catalog/capture_def.h"
 #include "catalog/owner.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "jobs/keyset.h"
@@ -53,13 +52,6 @@ check_table(Relation rel, char *filter)
 				 errmsg("table \"%s\" is not captured",
 						RelationGetRelationName(rel)),
 				 errhint("Use outbox.capture() first: a snapshot without what changes meanwhile would be wrong at once.")));
-	if (rel->rd_rel->relkind == RELKIND_RELATION &&
-		!OidIsValid(outbox_keyset_index(rel)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has neither a primary key nor a replica identity index",
-						RelationGetRelationName(rel)),
-				 errhint("Rows are read in the order of a key.")));
 	if (filter != NULL)
 	{
 		if (strlen(filter) > MAX_FILTER)
@@ -69,6 +61,18 @@ check_table(Relation rel, char *filter)
 		capture->row_filter = filter;
 		outbox_rowcodec_check(capture, rel);
 	}
+}
+
+/* What nobody would expect who knows other tables. */
+static void
+warn_keyless(Relation rel)
+{
+	if (OidIsValid(outbox_keyset_index(rel)))
+		return;
+	ereport(NOTICE,
+			(errmsg("table \"%s\" has neither a primary key nor a replica identity index",
+					RelationGetRelationName(rel)),
+			 errdetail("Its rows are read in one pass, during which DDL and TRUNCATE wait.  A pass that is interrupted begins again, and rows are published once more.")));
 }
 
 static int64
@@ -166,6 +170,7 @@ outbox_snapshot(PG_FUNCTION_ARGS)
 	check_owner(rel->rd_rel->relowner, RelationGetRelationName(rel));
 	check_table(rel, PG_ARGISNULL(1) ? NULL :
 				text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	warn_keyless(rel);
 	id = insert_job(&job);
 	table_close(rel, NoLock);
 	outbox_state_note_extension();
@@ -208,6 +213,7 @@ outbox_rebuild_topic(PG_FUNCTION_ARGS)
 	check_owner(rel->rd_rel->relowner, RelationGetRelationName(rel));
 	check_table(rel, NULL);
 	job.topic = topic_to_rebuild(rel);
+	warn_keyless(rel);
 	id = insert_job(&job);
 	table_close(rel, NoLock);
 	outbox_state_note_extension();

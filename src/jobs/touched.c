@@ -38,6 +38,7 @@ typedef struct Change
 	KeyHash		key;
 	TransactionId xid;
 	bool		all;			/* of no key: may be any row */
+	bool		truncate;
 } Change;
 
 struct OutboxTouched
@@ -49,6 +50,7 @@ struct OutboxTouched
 	uint32		size;
 	HTAB	   *keys;			/* from then on; NULL = none */
 	bool		all;
+	bool		truncated;
 };
 
 static int
@@ -128,6 +130,7 @@ keep(OutboxTouched *touched, const Change *change)
 {
 	if (change->all)
 		touched->all = true;
+	touched->truncated |= change->truncate;
 	if (touched->all)
 		return;
 	if (touched->keys == NULL)
@@ -149,6 +152,7 @@ remember(OutboxTouched *touched, const Change *change)
 	if (touched->nchanges == MAX_TOUCHED)
 	{
 		touched->all = true;
+		touched->truncated |= change->truncate; /* to be on the safe side */
 		return;
 	}
 	if (touched->nchanges == touched->size)
@@ -168,7 +172,8 @@ outbox_touched_note(OutboxTouched *touched, const OutboxWalMessage *msg,
 {
 	Change		change = {.xid = xid};
 
-	if (touched->all ||
+	change.truncate = msg->kind == OUTBOX_MESSAGE_TRUNCATE;
+	if ((touched->all && !change.truncate) ||
 		(touched->seen != NULL && outbox_seen_visible(touched->seen, xid)))
 		return;
 	change.all = msg->kind != OUTBOX_MESSAGE_CHANGE || msg->key == NULL;
@@ -214,6 +219,12 @@ bool
 outbox_touched_any(const OutboxTouched *touched)
 {
 	return touched->all || touched->keys != NULL;
+}
+
+bool
+outbox_touched_truncated(const OutboxTouched *touched)
+{
+	return touched->truncated;
 }
 
 bool

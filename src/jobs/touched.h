@@ -51,5 +51,6 @@ extern bool outbox_touched_has(const OutboxTouched *touched,
 /* Any key at all; and one that stands for all rows, or too many to keep. */
 extern bool outbox_touched_any(const OutboxTouched *touched);
 extern bool outbox_touched_all(const OutboxTouched *touched);
+extern bool outbox_touched_truncated(const OutboxTouched *touched);
 
 #endif							/* OUTBOX_TOUCHED_H */

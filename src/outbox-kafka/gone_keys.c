@@ -87,6 +87,13 @@ clear(OutboxGoneKeys *keys)
 }
 
 void
+outbox_gone_keys_free(OutboxGoneKeys *keys)
+{
+	clear(keys);
+	pfree(keys);
+}
+
+void
 outbox_gone_keys_begin(OutboxGoneKeys *keys, uint64 from)
 {
 	clear(keys);

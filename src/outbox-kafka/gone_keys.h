@@ -31,6 +31,8 @@ typedef struct OutboxGoneKeys OutboxGoneKeys;
 extern OutboxGoneKeys *outbox_gone_keys_new(uint64 token, uint32 skip,
 											size_t memory);
 
+extern void outbox_gone_keys_free(OutboxGoneKeys *keys);
+
 /* Forget all, and begin with the range from this hash on. */
 extern void outbox_gone_keys_begin(OutboxGoneKeys *keys, uint64 from);
 
