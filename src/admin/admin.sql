@@ -23,7 +23,8 @@ CREATE FUNCTION outbox.relay_rows(
 	OUT caught_up_at timestamptz, OUT incarnation bigint,
 	OUT failures integer, OUT last_error text, OUT last_error_code integer,
 	OUT last_error_at timestamptz, OUT next_retry_at timestamptz,
-	OUT parked bigint, OUT last_parked_at timestamptz)
+	OUT parked bigint, OUT last_parked_at timestamptz,
+	OUT retried bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'outbox_relay_rows';
@@ -91,7 +92,7 @@ BEGIN
 	END IF;
 	SELECT count(*), min(p.parked_at) INTO dead_letters, dead_letters_since
 	FROM outbox.parked_event p
-	WHERE p.discarded_at IS NULL;
+	WHERE p.discarded_at IS NULL AND p.published_at IS NULL;
 	IF r.datid IS NULL THEN
 		RETURN;
 	END IF;
@@ -246,61 +247,3 @@ CREATE FUNCTION outbox.wait_published(timeout interval DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'outbox_wait_published';
 REVOKE ALL ON FUNCTION outbox.wait_published(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outbox.wait_published(interval) TO outbox_admin, outbox_emitter, outbox_monitor;
-
--- Dead letters -----------------------------------------------------------------
--- Events that were refused for good (reason), and those that follow one of the
--- same topic and key (blocked_by), in the order in which they were committed.
-CREATE FUNCTION outbox.header_block_json(block bytea) RETURNS jsonb
-	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
-	AS 'MODULE_PATHNAME', 'outbox_header_block_json';
-REVOKE ALL ON FUNCTION outbox.header_block_json(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION outbox.header_block_json(bytea) TO outbox_admin;
-
-CREATE VIEW outbox.dead_letter AS
-	SELECT p.id, r.event_type, p.event_id, p.topic,
-		CASE WHEN p.key_schema_id IS NULL
-			THEN pg_catalog.convert_from(p.key, 'UTF8')
-			ELSE outbox.avro_decode(k.definition, p.key)::text
-		END AS key,
-		p.partition, outbox.header_block_json(p.headers) AS headers,
-		p.schema_id, p.value, p.reason, p.code, p.blocked_by,
-		p.commit_lsn, p.ordinal, p.commit_time, p."timestamp", p.parked_at,
-		p.discarded_at, p.discarded_by, p.discard_reason
-	FROM outbox.parked_event p
-		JOIN outbox.route r ON r.id = p.route_id
-		LEFT JOIN outbox.schema k ON k.id = p.key_schema_id;
-GRANT SELECT ON outbox.dead_letter TO outbox_admin;
-COMMENT ON VIEW outbox.dead_letter IS
-	'events that could not be published, and those that follow one of the same topic and key';
-COMMENT ON COLUMN outbox.dead_letter.value IS
-	'Avro without any frame, or JSON text in UTF-8; null: a tombstone';
-COMMENT ON COLUMN outbox.dead_letter.blocked_by IS
-	'id of the dead letter that it follows; null: refused itself, see reason';
-
--- Give an event up.  The row stays, as a record; its key is free again when no
--- other event of it is parked.
-CREATE FUNCTION outbox.discard_dead_letter(id bigint, reason text) RETURNS void
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF coalesce(discard_dead_letter.reason, '') = '' THEN
-		RAISE invalid_parameter_value USING
-			MESSAGE = 'a reason must be given',
-			HINT = 'It is kept with the event in outbox.dead_letter.';
-	END IF;
-	UPDATE outbox.parked_event p SET discarded_at = now(),
-		discarded_by = session_user,
-		discard_reason = discard_dead_letter.reason
-	WHERE p.id = discard_dead_letter.id AND p.discarded_at IS NULL;
-	IF NOT FOUND THEN
-		RAISE undefined_object USING
-			MESSAGE = format('there is no dead letter %s', coalesce(discard_dead_letter.id::text, 'without an id')),
-			HINT = 'See outbox.dead_letter; one that was discarded stays discarded.';
-	END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION outbox.discard_dead_letter(bigint, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION outbox.discard_dead_letter(bigint, text) TO outbox_admin;
-COMMENT ON FUNCTION outbox.discard_dead_letter(bigint, text) IS
-	'give a dead letter up; it is kept, with the reason, and holds its key no longer';

@@ -22,7 +22,7 @@
 PG_FUNCTION_INFO_V1(outbox_relay_rows);
 PG_FUNCTION_INFO_V1(outbox_topic_rows);
 
-#define RELAY_COLUMNS 31
+#define RELAY_COLUMNS 32
 
 typedef struct Row
 {
@@ -128,6 +128,7 @@ put_relay(Row *row, const OutboxRelayEntry *entry)
 			 GetCurrentTimestamp() ? entry->next_retry_at : 0);
 	put(row, Int64GetDatum(entry->parked));
 	put_time(row, entry->last_parked_at);
+	put(row, Int64GetDatum(entry->retried));
 	Assert(row->n == RELAY_COLUMNS);
 }
 

@@ -230,7 +230,7 @@ CREATE TABLE outbox.parked_event (
 	key bytea,						-- UTF-8, or Avro: key_schema_id
 	headers bytea,					-- header block of record/wal_message.h
 	value bytea,					-- without any frame
-	lane bigint,					-- hash of topic and key, null: no order
+	lane bigint,					-- hash of topic and key, null: no order, or done with
 	blocked_by bigint,				-- null: refused itself
 	reason text,
 	code integer,
@@ -239,9 +239,16 @@ CREATE TABLE outbox.parked_event (
 	discarded_by name,
 	discard_reason text,
 	key_schema_id integer,			-- null: the key is text
+	retry_lsn pg_lsn,				-- the place in the stream that it is sent
+	retry_ordinal bigint,			--	again at, null: none
+	refused_lsn pg_lsn,				-- the commit of the retry that failed last
+	retries integer NOT NULL DEFAULT 0,		-- that failed
+	published_at timestamptz,		-- null: not, or Kafka has not said so yet
 	UNIQUE (commit_lsn, ordinal)
 );
 CREATE INDEX parked_event_lane_idx ON outbox.parked_event (lane, id);
+CREATE INDEX parked_event_retry_idx ON outbox.parked_event (retry_lsn, retry_ordinal);
+CREATE INDEX parked_event_unconfirmed_idx ON outbox.parked_event (published_at, retry_lsn);
 
 -- Snapshots that were asked for; see src/jobs/.  Not dumped: a restored copy is another instance.
 CREATE TABLE outbox.snapshot_job (

@@ -42,8 +42,8 @@ BEGIN
 	-- Those are the other one's, whose database this is a copy of.
 	UPDATE outbox.parked_event SET discarded_at = now(),
 		discarded_by = current_user,
-		discard_reason = 'parked by another instance'
-	WHERE discarded_at IS NULL;
+		discard_reason = 'parked by another instance', lane = NULL
+	WHERE discarded_at IS NULL AND published_at IS NULL;
 	TRUNCATE outbox.log, outbox.log_dropped;
 	UPDATE outbox.snapshot_job SET wanted = 'cancel' WHERE wanted <> 'cancel';
 	RETURN new_id;

@@ -3,10 +3,10 @@
  * parked.c
  *		Rows of outbox.parked_event: dead letters and what follows them.
  *
- * Owns no state.  Rows are added by the relay alone, one process per database,
- * and nothing but their discarding is ever changed.  Written without SQL, so
- * that nothing of the database's runs in the relay; no constraint is checked
- * but the unique ones.
+ * Owns no state.  Rows are added by the relay alone, one process per database;
+ * what is changed of them is that they are given up (SQL) or sent again
+ * (parked_retry.c).  Written without SQL, so that nothing of the database's
+ * runs in the relay; no constraint is checked but the unique ones.
  *
  * Keys may be too long for an index, so a lane (topic and key) is found by its
  * hash and then compared.  The hash is stored: it is SipHash with a key of
@@ -24,6 +24,7 @@
 #include "catalog/indexing.h"
 #include "base/cursor.h"
 #include "catalog/parked.h"
+#include "catalog/parked_columns.h"
 #include "commands/sequence.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -34,41 +35,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-/* Columns, in the order of catalog.sql. */
-enum
-{
-	Anum_parked_id = 1,
-	Anum_parked_commit_lsn = 2,
-	Anum_parked_ordinal = 3,
-	Anum_parked_commit_time = 4,
-	Anum_parked_route_id = 5,
-	Anum_parked_schema_id = 6,
-	Anum_parked_event_id = 7,
-	Anum_parked_topic = 8,
-	Anum_parked_partition = 9,
-	Anum_parked_timestamp = 10,
-	Anum_parked_key = 11,
-	Anum_parked_headers = 12,
-	Anum_parked_value = 13,
-	Anum_parked_lane = 14,
-	Anum_parked_blocked_by = 15,
-	Anum_parked_reason = 16,
-	Anum_parked_code = 17,
-	Anum_parked_parked_at = 18,
-	Anum_parked_discarded_at = 19,
-	Anum_parked_discard_reason = 21,
-	Anum_parked_key_schema = 22,
-	Natts_parked = 22
-};
-
-#define TABLE "parked_event"
-#define PLACE_INDEX "parked_event_commit_lsn_ordinal_key"
-#define LANE_INDEX "parked_event_lane_idx"
-#define SEQUENCE "parked_event_id_seq"
-
-#define UNIX_EPOCH_MS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400 * 1000)
 
 /* An Avro key's schema may change; the row stays the same. */
 static bool
@@ -147,8 +113,8 @@ set_bytes(Datum *values, bool *nulls, int attnum, const char *data, int32 len)
 /*
  * What broker and registry say may be anything, and is cut off anywhere.
  */
-static Datum
-reason_text(const char *message)
+Datum
+outbox_parked_reason(const char *message)
 {
 	char	   *copy = pstrdup(message);
 
@@ -178,7 +144,7 @@ set_message(Datum *values, bool *nulls, const OutboxWalMessage *msg)
 	values[Anum_parked_partition - 1] = Int32GetDatum(msg->partition);
 	nulls[Anum_parked_partition - 1] = msg->partition < 0;
 	values[Anum_parked_timestamp - 1] =
-		TimestampTzGetDatum((msg->timestamp_ms - UNIX_EPOCH_MS) * 1000);
+		TimestampTzGetDatum((msg->timestamp_ms - OUTBOX_UNIX_EPOCH_MS) * 1000);
 	nulls[Anum_parked_timestamp - 1] = msg->timestamp_ms == 0;
 	key = key_of(msg, &key_len);
 	set_bytes(values, nulls, Anum_parked_key, key, key_len);
@@ -197,9 +163,9 @@ outbox_parked_add(const OutboxParkedPlace *place, TimestampTz commit_time,
 				  const OutboxWalMessage *msg, const OutboxLane *lane,
 				  int64 blocked_by, const OutboxResult *why)
 {
-	Relation	rel = table_open(outbox_catalog_relation(TABLE),
+	Relation	rel = table_open(outbox_catalog_relation(OUTBOX_PARKED_TABLE),
 								 RowExclusiveLock);
-	Oid			sequence = get_relname_relid(SEQUENCE,
+	Oid			sequence = get_relname_relid("parked_event_id_seq",
 											 RelationGetNamespace(rel));
 	Datum		values[Natts_parked] = {0};
 	bool		nulls[Natts_parked] = {0};
@@ -217,7 +183,7 @@ outbox_parked_add(const OutboxParkedPlace *place, TimestampTz commit_time,
 	nulls[Anum_parked_blocked_by - 1] = blocked_by == 0;
 	if (why != NULL)
 	{
-		values[Anum_parked_reason - 1] = reason_text(why->message);
+		values[Anum_parked_reason - 1] = outbox_parked_reason(why->message);
 		values[Anum_parked_code - 1] = Int32GetDatum(why->code);
 	}
 	nulls[Anum_parked_reason - 1] = why == NULL;
@@ -226,6 +192,8 @@ outbox_parked_add(const OutboxParkedPlace *place, TimestampTz commit_time,
 		TimestampTzGetDatum(GetCurrentTimestamp());
 	for (int i = Anum_parked_discarded_at - 1; i < Anum_parked_discard_reason; i++)
 		nulls[i] = true;
+	for (int i = Anum_parked_retry_lsn - 1; i < Anum_parked_published_at; i++)
+		nulls[i] = i != Anum_parked_retries - 1;	/* 0 */
 
 	PushActiveSnapshot(GetTransactionSnapshot());	/* for large values */
 	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values,
@@ -249,7 +217,8 @@ outbox_parked_has(const OutboxParkedPlace *place,
 				F_PG_LSN_EQ, LSNGetDatum(place->commit_end));
 	ScanKeyInit(&keys[1], Anum_parked_ordinal, BTEqualStrategyNumber,
 				F_INT8EQ, Int64GetDatum((int64) place->ordinal));
-	outbox_catalog_scan_begin(&scan, TABLE, PLACE_INDEX, lengthof(keys), keys);
+	outbox_catalog_scan_begin(&scan, OUTBOX_PARKED_TABLE,
+							  OUTBOX_PARKED_PLACE_INDEX, lengthof(keys), keys);
 	tuple = outbox_catalog_scan_next(&scan);
 	if (HeapTupleIsValid(tuple))
 	{
@@ -264,32 +233,64 @@ outbox_parked_has(const OutboxParkedPlace *place,
 }
 
 OutboxParkedPlace
-outbox_parked_last(void)
+outbox_parked_place(HeapTuple tuple, TupleDesc desc, int lsn, int ordinal)
 {
-	Relation	rel = table_open(outbox_catalog_relation(TABLE),
+	OutboxParkedPlace place = {0};
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, lsn, desc, &isnull);
+
+	if (isnull)
+		return place;
+	place.commit_end = DatumGetLSN(value);
+	place.ordinal = (uint32) DatumGetInt64(heap_getattr(tuple, ordinal, desc,
+														&isnull));
+	return place;
+}
+
+bool
+outbox_parked_after(const OutboxParkedPlace *a, const OutboxParkedPlace *b)
+{
+	return a->commit_end > b->commit_end ||
+		(a->commit_end == b->commit_end && a->ordinal > b->ordinal);
+}
+
+/* The highest place in two columns, which the index begins with. */
+static OutboxParkedPlace
+last_of(const char *index_name, int lsn, int ordinal)
+{
+	Relation	rel = table_open(outbox_catalog_relation(OUTBOX_PARKED_TABLE),
 								 AccessShareLock);
-	Relation	index = index_open(get_relname_relid(PLACE_INDEX,
+	Relation	index = index_open(get_relname_relid(index_name,
 													 RelationGetNamespace(rel)),
 								   AccessShareLock);
-	SysScanDesc scan = systable_beginscan_ordered(rel, index, NULL, 0, NULL);
-	HeapTuple	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
 	OutboxParkedPlace place = {0};
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
 
+	ScanKeyInit(&key, lsn, BTGreaterEqualStrategyNumber, F_PG_LSN_GE,
+				LSNGetDatum(0));	/* nulls come last */
+	scan = systable_beginscan_ordered(rel, index, NULL, 1, &key);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
 	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-
-		place.commit_end =
-			DatumGetLSN(heap_getattr(tuple, Anum_parked_commit_lsn,
-									 RelationGetDescr(rel), &isnull));
-		place.ordinal = (uint32)
-			DatumGetInt64(heap_getattr(tuple, Anum_parked_ordinal,
-									   RelationGetDescr(rel), &isnull));
-	}
+		place = outbox_parked_place(tuple, RelationGetDescr(rel), lsn, ordinal);
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return place;
+}
+
+OutboxParkedPlace
+outbox_parked_last(void)
+{
+	OutboxParkedPlace event = last_of(OUTBOX_PARKED_PLACE_INDEX,
+									  Anum_parked_commit_lsn,
+									  Anum_parked_ordinal);
+	OutboxParkedPlace retry = last_of(OUTBOX_PARKED_RETRY_INDEX,
+									  Anum_parked_retry_lsn,
+									  Anum_parked_retry_ordinal);
+
+	return outbox_parked_after(&retry, &event) ? retry : event;
 }
 
 static bool
@@ -301,15 +302,13 @@ same_bytes(Datum value, const char *data, int len)
 		memcmp(VARDATA_ANY(bytes), data, len) == 0;
 }
 
-static bool
-holds(OutboxCatalogScan *scan, HeapTuple tuple, const OutboxLane *lane)
+bool
+outbox_parked_is_of(OutboxCatalogScan *scan, HeapTuple tuple,
+					const OutboxLane *lane)
 {
 	bool		isnull;
 	Datum		value;
 
-	(void) outbox_catalog_attr(scan, tuple, Anum_parked_discarded_at, &isnull);
-	if (!isnull)
-		return false;
 	value = outbox_catalog_attr(scan, tuple, Anum_parked_topic, &isnull);
 	if (!same_bytes(value, lane->topic, lane->topic_len))
 		return false;
@@ -322,24 +321,54 @@ holds(OutboxCatalogScan *scan, HeapTuple tuple, const OutboxLane *lane)
 	return !isnull && DatumGetInt32(value) == lane->partition;
 }
 
+/*
+ * Neither given up nor sent again before that place, nor at it.
+ */
+static bool
+waits_at(OutboxCatalogScan *scan, HeapTuple tuple, const OutboxParkedPlace *at)
+{
+	OutboxParkedPlace retry;
+	bool		isnull;
+
+	(void) outbox_catalog_attr(scan, tuple, Anum_parked_discarded_at, &isnull);
+	if (!isnull)
+		return false;
+	retry = outbox_parked_place(tuple, RelationGetDescr(scan->rel),
+								Anum_parked_retry_lsn,
+								Anum_parked_retry_ordinal);
+	return retry.commit_end == InvalidXLogRecPtr ||
+		outbox_parked_after(&retry, at);
+}
+
 int64
-outbox_parked_holder(const OutboxLane *lane)
+outbox_parked_holder(const OutboxLane *lane, const OutboxParkedPlace *at,
+					 bool *lasting)
 {
 	OutboxCatalogScan scan;
 	ScanKeyData key;
 	HeapTuple	tuple;
 	int64		id = 0;
 
+	*lasting = false;
 	ScanKeyInit(&key, Anum_parked_lane, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(lane->hash));
-	outbox_catalog_scan_begin(&scan, TABLE, LANE_INDEX, 1, &key);
+	outbox_catalog_scan_begin(&scan, OUTBOX_PARKED_TABLE,
+							  OUTBOX_PARKED_LANE_INDEX, 1, &key);
 	while (id == 0 &&
 		   HeapTupleIsValid(tuple = outbox_catalog_scan_next(&scan)))
 	{
+		OutboxParkedPlace place;
 		bool		isnull;
 
 		CHECK_FOR_INTERRUPTS();
-		if (holds(&scan, tuple, lane))
+		if (!waits_at(&scan, tuple, at))
+			continue;
+		*lasting = true;
+		place = outbox_parked_place(tuple, RelationGetDescr(scan.rel),
+									Anum_parked_commit_lsn,
+									Anum_parked_ordinal);
+		if (outbox_parked_after(at, &place) &&
+			outbox_parked_is_of(&scan, tuple, lane))
 			id = DatumGetInt64(outbox_catalog_attr(&scan, tuple,
 												   Anum_parked_id, &isnull));
 	}
@@ -359,7 +388,8 @@ outbox_parked_next_lane(int64 *hash, bool first)
 				first ? BTGreaterEqualStrategyNumber : BTGreaterStrategyNumber,
 				first ? F_INT8GE : F_INT8GT,
 				Int64GetDatum(first ? PG_INT64_MIN : *hash));
-	outbox_catalog_scan_begin(&scan, TABLE, LANE_INDEX, 1, &key);
+	outbox_catalog_scan_begin(&scan, OUTBOX_PARKED_TABLE,
+							  OUTBOX_PARKED_LANE_INDEX, 1, &key);
 	tuple = outbox_catalog_scan_next(&scan);
 	if (HeapTupleIsValid(tuple))
 		*hash = DatumGetInt64(outbox_catalog_attr(&scan, tuple,

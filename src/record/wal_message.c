@@ -99,7 +99,7 @@ outbox_wal_message_read_body(const char *data, size_t len,
 
 	if (c.failed || outbox_cursor_left(&c) != 0)
 		return OUTBOX_WAL_MALFORMED;
-	if (msg->kind < OUTBOX_MESSAGE_EVENT || msg->kind > OUTBOX_MESSAGE_BARRIER ||
+	if (msg->kind < OUTBOX_MESSAGE_EVENT || msg->kind > OUTBOX_MESSAGE_RETRY ||
 		(msg->flags & ~OUTBOX_MSG_KNOWN_FLAGS) != 0)
 		return OUTBOX_WAL_TOO_NEW;
 	if (msg->headers != NULL &&

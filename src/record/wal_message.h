@@ -55,7 +55,8 @@ typedef enum OutboxMessageKind
 	OUTBOX_MESSAGE_CHANGE = 2,
 	OUTBOX_MESSAGE_TRUNCATE = 3,
 	OUTBOX_MESSAGE_SCHEMA = 4,
-	OUTBOX_MESSAGE_BARRIER = 5
+	OUTBOX_MESSAGE_BARRIER = 5,
+	OUTBOX_MESSAGE_RETRY = 6	/* no event: see retry.h */
 } OutboxMessageKind;
 
 /*

@@ -94,7 +94,8 @@ parked_beyond(const OutboxPosition *pos, const OutboxParkedPlace *own)
  * That is where to go on in either case: all before it was published.
  *
  * A dead letter was parked here before Kafka's position passed it; if the
- * failover lost the row, neither has the event.
+ * failover lost the row, neither has the event.  If it lost that a retry has
+ * sent one, both have it.
  */
 static bool
 judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
@@ -137,7 +138,7 @@ judge_timeline(const OutboxOwnFacts *own, OutboxPosition *pos,
 	if (!lost && parked_beyond(pos, &own->parked))
 	{
 		refuse(verdict, OUTBOX_STATE_DIVERGED,
-			   "an event committed at %X/%X was parked on timeline %u, and is not in outbox.dead_letter of this server",
+			   "what was committed at %X/%X was parked on timeline %u, or sent from there, and outbox.dead_letter of this server does not know",
 			   LSN_FORMAT_ARGS(pos->parked_lsn), pos->timeline);
 		verdict->usable = true;
 		return false;

@@ -32,8 +32,10 @@
  *
  * Owns, for the process, the hashes of lanes (topic and key) that may be held.
  * A hit is looked up in the table, which alone decides, so a dead letter that
- * was discarded holds nobody from its commit on.  Beyond MAX_LANES hashes none
- * are kept, and every event with an order is looked up.
+ * was discarded holds nobody from its commit on, and one that is sent again
+ * (retry.c) nobody behind the place where it is.  A row holds what comes behind
+ * it, not what is read again in front of it.  Beyond MAX_LANES hashes none are
+ * kept, and every event with an order is looked up.
  *
  *-------------------------------------------------------------------------
  */
@@ -73,8 +75,8 @@ static OutboxParkedPlace passing;
  * Whoever holds the table must not hold us for long: then this process ends
  * with an error, and the next one tries again.
  */
-static MemoryContext
-begin(void)
+MemoryContext
+outbox_parking_begin(void)
 {
 	MemoryContext old = CurrentMemoryContext;
 
@@ -86,8 +88,8 @@ begin(void)
 	return old;
 }
 
-static void
-end(MemoryContext old)
+void
+outbox_parking_end(MemoryContext old)
 {
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);
@@ -116,31 +118,47 @@ note_lane(int64 hash)
 	too_many_lanes = true;
 }
 
-/* Id of the event that this one must follow, 0: none. */
+/* Nothing of that hash holds anybody from here on. */
+static void
+forget_lane(int64 hash)
+{
+	if (lanes == NULL)
+		return;
+	(void) hash_search(lanes, &hash, HASH_REMOVE, NULL);
+	if (hash_get_num_entries(lanes) > 0)
+		return;
+	hash_destroy(lanes);
+	lanes = NULL;
+}
+
+/* Id of the event that the one at that place must follow, 0: none. */
 static int64
-find_holder(const OutboxLane *lane)
+find_holder(const OutboxLane *lane, const OutboxParkedPlace *at)
 {
 	MemoryContext old;
+	bool		lasting;
 	int64		id;
 
 	if (!lane->ordered || (lanes == NULL && !too_many_lanes))
 		return 0;
 	if (lanes != NULL && hash_search(lanes, &lane->hash, HASH_FIND, NULL) == NULL)
 		return 0;
-	old = begin();
-	id = outbox_parked_holder(lane);
-	end(old);
+	old = outbox_parking_begin();
+	id = outbox_parked_holder(lane, at, &lasting);
+	outbox_parking_end(old);
+	if (!lasting)
+		forget_lane(lane->hash);
 	return id;
 }
 
-/* ---- places ------------------------------------------------------------ */
-
-static bool
-after(const OutboxParkedPlace *a, const OutboxParkedPlace *b)
+/* Something was sent again: who is behind that place may be free now. */
+void
+outbox_parking_review(const OutboxLane *lane, const OutboxParkedPlace *at)
 {
-	return a->commit_end > b->commit_end ||
-		(a->commit_end == b->commit_end && a->ordinal > b->ordinal);
+	(void) find_holder(lane, at);
 }
+
+/* ---- places ------------------------------------------------------------ */
 
 static bool
 was_parked(const OutboxParkedPlace *place, const OutboxWalMessage *msg)
@@ -148,17 +166,17 @@ was_parked(const OutboxParkedPlace *place, const OutboxWalMessage *msg)
 	MemoryContext old;
 	bool		found;
 
-	if (after(place, &met_before))
+	if (outbox_parked_after(place, &met_before))
 		return false;
-	old = begin();
+	old = outbox_parking_begin();
 	found = outbox_parked_has(place, msg->event_id);
-	end(old);
+	outbox_parking_end(old);
 	return found;
 }
 
-static bool
-is_condemned(OutboxRelay *relay, const OutboxParkedPlace *place,
-			 OutboxResult *why)
+bool
+outbox_parking_condemned(OutboxRelay *relay, const OutboxParkedPlace *place,
+						 OutboxResult *why)
 {
 	OutboxRelayEntry *entry = relay->entry;
 	bool		condemned;
@@ -176,6 +194,20 @@ is_condemned(OutboxRelay *relay, const OutboxParkedPlace *place,
 
 /* ---- parking ------------------------------------------------------------ */
 
+/* It is in the table with what was said of it. */
+void
+outbox_parking_pardon(OutboxRelay *relay, const OutboxParkedPlace *place)
+{
+	OutboxRelayEntry *entry = relay->entry;
+
+	SpinLockAcquire(&entry->mutex);
+	entry->failures = 0;		/* this is progress */
+	if (entry->condemned_end == place->commit_end &&
+		entry->condemned_ordinal == place->ordinal)
+		entry->condemned_end = InvalidXLogRecPtr;
+	SpinLockRelease(&entry->mutex);
+}
+
 static void
 count_parked(OutboxRelay *relay, const OutboxParkedPlace *place)
 {
@@ -185,11 +217,8 @@ count_parked(OutboxRelay *relay, const OutboxParkedPlace *place)
 	SpinLockAcquire(&entry->mutex);
 	entry->parked++;
 	entry->last_parked_at = now;
-	entry->failures = 0;		/* this is progress */
-	if (entry->condemned_end == place->commit_end &&
-		entry->condemned_ordinal == place->ordinal)
-		entry->condemned_end = InvalidXLogRecPtr;
 	SpinLockRelease(&entry->mutex);
+	outbox_parking_pardon(relay, place);
 }
 
 /* There may be as many dead letters as events. */
@@ -205,19 +234,30 @@ log_now(void)
 	return true;
 }
 
+/*
+ * The table was changed by the last commit of this process: for good, before
+ * anything passes the present transaction.  place: what it speaks of, or NULL.
+ */
+void
+outbox_parking_passes(const OutboxParkedPlace *place)
+{
+	unsettled = XactLastCommitEnd;
+	if (place != NULL)
+		passing = *place;
+}
+
 static void
 park(OutboxRelay *relay, const OutboxTxn *txn, const OutboxWalMessage *msg,
 	 const OutboxLane *lane, int64 blocked_by, const OutboxResult *why)
 {
 	OutboxParkedPlace place = {txn->commit_end, msg->ordinal};
-	MemoryContext old = begin();
+	MemoryContext old = outbox_parking_begin();
 
 	outbox_parked_add(&place, txn->commit_time, msg, lane, blocked_by, why);
-	end(old);
-	unsettled = XactLastCommitEnd;
+	outbox_parking_end(old);
 	if (lane->ordered)
 		note_lane(lane->hash);
-	passing = place;
+	outbox_parking_passes(&place);
 	count_parked(relay, &place);
 	if (why != NULL)
 		ereport(log_now() ? LOG : DEBUG1,
@@ -239,12 +279,13 @@ find_lane(OutboxLane *lane, const OutboxRouteEntry *route,
 bool
 outbox_parking_holds(const OutboxRouteEntry *route, const OutboxWalMessage *msg)
 {
+	static const OutboxParkedPlace end_of_time = {PG_UINT64_MAX, 0};
 	OutboxLane	lane;
 
 	if (lanes == NULL && !too_many_lanes)
 		return false;
 	find_lane(&lane, route, msg);
-	return find_holder(&lane) != 0;
+	return find_holder(&lane, &end_of_time) != 0;
 }
 
 void
@@ -280,14 +321,14 @@ outbox_parking_takes(OutboxRelay *relay, const OutboxTxn *txn,
 	if (lanes != NULL || too_many_lanes)
 	{
 		find_lane(&lane, route, msg);
-		holder = find_holder(&lane);
+		holder = find_holder(&lane, &place);
 		if (holder != 0)
 		{
 			park(relay, txn, msg, &lane, holder, NULL);
 			return true;
 		}
 	}
-	if (!is_condemned(relay, &place, &why))
+	if (!outbox_parking_condemned(relay, &place, &why))
 		return false;
 	outbox_parking_refuse(relay, txn, route, msg, &why);
 	return true;
@@ -309,7 +350,7 @@ outbox_parking_settle(OutboxRelay *relay)
 		outbox_gate_wait(relay, unsettled);
 		unsettled = InvalidXLogRecPtr;
 	}
-	if (after(&passing, &last))
+	if (outbox_parked_after(&passing, &last))
 	{
 		relay->position.parked_lsn = passing.commit_end;
 		relay->position.parked_ordinal = passing.ordinal;
@@ -330,10 +371,10 @@ outbox_parking_idle(OutboxRelay *relay, const OutboxTxn *txn)
 OutboxParkedPlace
 outbox_parking_last(void)
 {
-	MemoryContext old = begin();
+	MemoryContext old = outbox_parking_begin();
 	OutboxParkedPlace place = outbox_parked_last();
 
-	end(old);
+	outbox_parking_end(old);
 	return place;
 }
 
@@ -345,7 +386,7 @@ void
 outbox_parking_init(OutboxRelay *relay)
 {
 	OutboxRelayEntry *entry = relay->entry;
-	MemoryContext old = begin();
+	MemoryContext old = outbox_parking_begin();
 	int64		hash = 0;
 	bool		more;
 
@@ -354,7 +395,15 @@ outbox_parking_init(OutboxRelay *relay)
 	relay->condemned_ordinal = entry->condemned_ordinal;
 	SpinLockRelease(&entry->mutex);
 
+	outbox_parked_reopen(relay->position.scanned, relay->adopted);
+	CommandCounterIncrement();
 	met_before = outbox_parked_last();
+	if (relay->adopted)
+	{
+		/* Accepted as it is: the next failover has nothing to miss. */
+		relay->position.parked_lsn = met_before.commit_end;
+		relay->position.parked_ordinal = met_before.ordinal;
+	}
 	more = outbox_parked_next_lane(&hash, true);
 	while (more && !too_many_lanes)
 	{
@@ -364,7 +413,7 @@ outbox_parking_init(OutboxRelay *relay)
 	}
 	if (met_before.commit_end > relay->position.scanned)
 		(void) GetTopTransactionId();
-	end(old);
+	outbox_parking_end(old);
 	if (met_before.commit_end > relay->position.scanned)
 		unsettled = XactLastCommitEnd;
 }

@@ -39,4 +39,20 @@ extern void outbox_parking_condemn(OutboxRelay *relay, OutboxBatch *batch,
 								   uint32 event, uint32 topic,
 								   const OutboxResult *why);
 
+/* ---- for retry.c ---- */
+
+/* A transaction on the table that waits for nobody long. */
+extern MemoryContext outbox_parking_begin(void);
+extern void outbox_parking_end(MemoryContext old);
+extern void outbox_parking_passes(const OutboxParkedPlace *place);
+extern void outbox_parking_review(const OutboxLane *lane,
+								  const OutboxParkedPlace *at);
+
+/* Whether the child has named the event of that place as what cannot go. */
+extern bool outbox_parking_condemned(OutboxRelay *relay,
+									 const OutboxParkedPlace *place,
+									 OutboxResult *why);
+extern void outbox_parking_pardon(OutboxRelay *relay,
+								  const OutboxParkedPlace *place);
+
 #endif							/* OUTBOX_PARKING_H */

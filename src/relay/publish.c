@@ -14,7 +14,8 @@
  * before any message made with it.  A message that is ours but not understood
  * (later version, route gone) stops the relay: state "blocked".  One that
  * broker or registry refuse, or that follows such a one, may be parked instead
- * of sent: parking.c.
+ * of sent: parking.c.  A marker of kind RETRY has dead letters sent again in its
+ * place: retry.c.
  *
  * A change of a captured table that the decoder has made needs no MAC and joins
  * in behind that check.  The decoder calls from inside a transaction, in which
@@ -33,6 +34,7 @@
 #include "port/pg_bswap.h"
 #include "relay/child.h"
 #include "relay/parking.h"
+#include "relay/retry.h"
 #include "rowcodec/tail.h"
 #include "utils/memutils.h"
 
@@ -365,6 +367,30 @@ complete_row(StringInfo out, const OutboxRouteEntry *route,
 }
 
 /*
+ * Into the open batch, under schema ids that were found before; waits while the
+ * socket is full.
+ */
+static void
+append_prepared(OutboxRelay *relay, OutboxRouteEntry *route,
+				const OutboxWalMessage *msg, OutboxPlace place,
+				TimestampTz at)
+{
+	OutboxResult why;
+	WireIds		ids = {0};
+
+	if (!find_wire_ids(relay, route, msg, &ids, &why))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("schema %u has lost its id", msg->schema_id)));
+	place.topic = find_topic(route, msg);
+	append_event(relay, route->framed, place.topic, &ids, msg, unix_ms(at));
+	outbox_batch_note(relay->open, &place, relay->single);
+	count_event(relay, place.topic, msg);
+	while (outbox_child_pending() > MAX_PENDING)
+		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+}
+
+/*
  * A row has no place in the stream: it is never parked, so its route's
  * on_error does not count.
  */
@@ -374,13 +400,7 @@ outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
 {
 	static StringInfoData payload;
 	OutboxPlace place = {lsn, 0};
-	OutboxResult why;
-	WireIds		ids = {0};
 
-	if (!find_wire_ids(relay, route, msg, &ids, &why))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("schema %u has lost its id", msg->schema_id)));
 	if ((msg->flags & OUTBOX_MSG_TAIL) != 0 && msg->payload != NULL)
 	{
 		if (payload.data == NULL)
@@ -392,12 +412,33 @@ outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
 		}
 		complete_row(&payload, route, msg, at, lsn);
 	}
-	place.topic = find_topic(route, msg);
-	append_event(relay, route->framed, place.topic, &ids, msg, unix_ms(at));
-	outbox_batch_note(relay->open, &place, relay->single);
-	count_event(relay, place.topic, msg);
-	while (outbox_child_pending() > MAX_PENDING)
-		outbox_relay_wait(relay, OUTBOX_PING_INTERVAL);
+	append_prepared(relay, route, msg, place, at);
+}
+
+void
+outbox_publish_make_room(OutboxRelay *relay, uint32 events)
+{
+	if (relay->in_part > 0 &&
+		(relay->in_part + events > max_events(relay) || overdue(relay)))
+		split_batch(relay);
+}
+
+/*
+ * It is in the table already, so it can be refused without harm, whatever its
+ * route says; and it is no part of the transaction that it travels with.
+ */
+void
+outbox_publish_again(OutboxRelay *relay, OutboxRouteEntry *route,
+					 const OutboxWalMessage *msg, XLogRecPtr commit_end,
+					 uint32 ordinal, TimestampTz at)
+{
+	OutboxPlace place = {.commit_end = commit_end,.ordinal = ordinal,
+	.dead_letter = true};
+	uint32		part = relay->part;
+
+	relay->part = 0;
+	append_prepared(relay, route, msg, place, at);
+	relay->part = part;
 }
 
 /*
@@ -408,8 +449,16 @@ static void
 send(OutboxRelay *relay, const OutboxTxn *txn, OutboxWalMessage *msg,
 	 XLogRecPtr lsn)
 {
-	OutboxRouteEntry *route = outbox_routes_find(msg->route_id);
+	OutboxRouteEntry *route;
 
+	if (unlikely(msg->kind == OUTBOX_MESSAGE_RETRY))
+	{
+		if (relay->pushed >= relay->skip)
+			outbox_retry_take(relay, txn, msg);
+		relay->pushed++;
+		return;
+	}
+	route = outbox_routes_find(msg->route_id);
 	if (route == NULL)
 		outbox_relay_refuse(relay, OUTBOX_STATE_BLOCKED,
 							"message at %X/%X names route %u, which is not in outbox.route",
@@ -490,7 +539,8 @@ publish_needs_transaction(OutboxSink *sink, const OutboxTxn *txn,
 	{
 		if (outbox_wal_message_read(data, len, &own) != OUTBOX_WAL_OK)
 			return true;
-		if (!outbox_secret_known(own.key_id, txn->commit_end))
+		if (!outbox_secret_known(own.key_id, txn->commit_end) ||
+			own.kind == OUTBOX_MESSAGE_RETRY)
 			return true;
 		msg = &own;
 	}

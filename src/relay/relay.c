@@ -40,6 +40,7 @@
 #include "postmaster/interrupt.h"
 #include "relay/child.h"
 #include "relay/parking.h"
+#include "relay/retry.h"
 #include "relay/switch.h"
 #include "relay/upgrade.h"
 #include "storage/ipc.h"
@@ -208,6 +209,9 @@ stream(OutboxRelay *relay)
 		uint64		hint = pg_atomic_read_u64(&relay->entry->commit_hint);
 
 		more = false;
+		if (paused != (relay->entry->state == OUTBOX_STATE_PAUSED))
+			outbox_state_set(relay->entry, paused ? OUTBOX_STATE_PAUSED :
+							 OUTBOX_STATE_STREAMING, NULL);
 		if (!paused)
 		{
 			flush_hinted(relay);
@@ -228,10 +232,8 @@ stream(OutboxRelay *relay)
 			outbox_publish_end_limit(relay);
 		outbox_switch_look(relay, &progress);
 		outbox_relay_heartbeat(relay, &progress);
+		outbox_retry_confirm(relay);
 		update_floor(relay);
-		if (paused != (relay->entry->state == OUTBOX_STATE_PAUSED))
-			outbox_state_set(relay->entry, paused ? OUTBOX_STATE_PAUSED :
-							 OUTBOX_STATE_STREAMING, NULL);
 
 		if (outbox_closing_look(relay, &progress, more))
 			jobs = CLOSING_POLL;
@@ -259,6 +261,7 @@ run(OutboxRelay *relay)
 	outbox_publish_init(relay);
 	outbox_takeover(relay);
 	outbox_parking_init(relay);
+	outbox_retry_init(relay);
 	outbox_jobs_init(relay);
 
 	relay->last_floor_ms = outbox_monotonic_ms();

@@ -139,6 +139,7 @@ typedef struct OutboxRelay
 	XLogRecPtr	recorded;		/* P of the newest position record that is
 								 * known to be in Kafka */
 	bool		stop_pending;
+	bool		adopted;		/* the takeover accepted a refusal */
 } OutboxRelay;
 
 /* relay.c */
@@ -228,6 +229,16 @@ extern bool outbox_publish_prepare(OutboxRelay *relay, OutboxRouteEntry *route,
 extern void outbox_publish_row(OutboxRelay *relay, OutboxRouteEntry *route,
 							   OutboxWalMessage *msg, TimestampTz at,
 							   XLogRecPtr lsn);
+
+/*
+ * A dead letter, sent again in the place of its marker; parked is where it came
+ * from.  Room for so many must have been made.
+ */
+extern void outbox_publish_make_room(OutboxRelay *relay, uint32 events);
+extern void outbox_publish_again(OutboxRelay *relay, OutboxRouteEntry *route,
+								 const OutboxWalMessage *msg,
+								 XLogRecPtr commit_end, uint32 ordinal,
+								 TimestampTz at);
 
 /* routes.c */
 /* A captured table, as transaction metadata names it. */

@@ -284,6 +284,7 @@ read_and_judge(OutboxRelay *relay, bool first, OutboxPosition *start)
 				(errmsg("outbox adopts state \"%s\": %s",
 						outbox_state_name(verdict.refusal), verdict.reason)));
 		outbox_judge_adopt(&own, &verdict);
+		relay->adopted = true;
 	}
 	*start = verdict.start;
 	relay->from_log = verdict.from_log;

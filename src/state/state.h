@@ -170,6 +170,7 @@ typedef struct OutboxRelayEntry
 	uint64		split_transactions;
 	uint64		parked;			/* dead letters and what follows them */
 	TimestampTz last_parked_at;
+	uint64		retried;		/* of these, published after all */
 	uint64		open_transactions;
 	uint64		spilled;
 	uint64		scanner_memory;

@@ -17,6 +17,7 @@
 #include "record/frame.h"
 #include "record/job_mark.h"
 #include "record/position.h"
+#include "record/retry.h"
 #include "record/wal_message.h"
 
 static const uint8 test_key[OUTBOX_SIPHASH_KEY_SIZE] = {
@@ -348,6 +349,44 @@ test_marks(void)
 }
 
 static void
+test_retry(void)
+{
+	OutboxRetry retry;
+	StringInfoData buf;
+	int			parsed = 0;
+
+	initStringInfo(&buf);
+	outbox_retry_write_lane(&buf, UINT64CONST(0x0102), 3);
+	ok(same_hex(&buf, "01" "0201000000000000" "03000000"),
+	   "a retry of a lane, byte for byte");
+	ok(outbox_retry_read(buf.data, buf.len, &retry) &&
+	   retry.kind == OUTBOX_RETRY_LANE && retry.last_lsn == 0x0102 &&
+	   retry.last_ordinal == 3, "it reads back");
+	for (int len = 0; len < buf.len; len++)
+		parsed += outbox_retry_read(buf.data, len, &retry);
+
+	resetStringInfo(&buf);
+	outbox_retry_begin_ids(&buf, 2);
+	outbox_put_u64(&buf, 5);
+	outbox_put_u64(&buf, 7);
+	ok(same_hex(&buf, "02" "02000000" "0500000000000000" "0700000000000000"),
+	   "a retry of ids, byte for byte");
+	ok(outbox_retry_read(buf.data, buf.len, &retry) &&
+	   retry.kind == OUTBOX_RETRY_IDS && retry.nids == 2 &&
+	   outbox_get_u64(&retry.ids) == 5 && outbox_get_u64(&retry.ids) == 7 &&
+	   outbox_cursor_left(&retry.ids) == 0, "it reads back");
+	for (int len = 0; len < buf.len; len++)
+		parsed += outbox_retry_read(buf.data, len, &retry);
+	outbox_put_u8(&buf, 0);
+	parsed += outbox_retry_read(buf.data, buf.len, &retry);
+	buf.data[0] = 3;
+	parsed += outbox_retry_read(buf.data, buf.len, &retry) +
+		outbox_retry_read(NULL, -1, &retry);
+	ok(parsed == 0, "a short or long one, or another kind, is refused");
+	pfree(buf.data);
+}
+
+static void
 test_frames(void)
 {
 	StringInfoData buf;
@@ -384,6 +423,7 @@ main(int argc, char **argv)
 	test_hostile_messages();
 	test_position();
 	test_marks();
+	test_retry();
 	test_frames();
 	return done();
 }
