@@ -250,11 +250,11 @@ CREATE INDEX parked_event_lane_idx ON outbox.parked_event (lane, id);
 CREATE INDEX parked_event_retry_idx ON outbox.parked_event (retry_lsn, retry_ordinal);
 CREATE INDEX parked_event_unconfirmed_idx ON outbox.parked_event (published_at, retry_lsn);
 
--- Snapshots that were asked for; see src/jobs/.  Not dumped: a restored copy is another instance.
+-- Snapshots and replays that were asked for; see src/jobs/.  Not dumped: a restored copy is another instance.
 CREATE TABLE outbox.snapshot_job (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	token bigint NOT NULL UNIQUE,	-- what Kafka knows the job by
-	relation regclass NOT NULL,
+	relation regclass,				-- null: a replay, see replay_job
 	row_filter text,				-- null: all rows
 	chunk_rows integer NOT NULL CHECK (chunk_rows BETWEEN 1 AND 1000000),
 	rate_limit integer CHECK (rate_limit > 0),	-- rows/s, null: none
@@ -262,6 +262,16 @@ CREATE TABLE outbox.snapshot_job (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	created_by name NOT NULL DEFAULT current_user,
 	topic text COLLATE "C"			-- rebuild_topic(): of which; else null
+);
+
+-- What a replay publishes again.  Never changed.
+CREATE TABLE outbox.replay_job (
+	job_id bigint PRIMARY KEY,
+	from_time timestamptz NOT NULL,	-- of the commits, inclusive
+	to_time timestamptz NOT NULL,
+	types text[],					-- null: all
+	key text,						-- null: any
+	topic text COLLATE "C"			-- null: where each was published
 );
 
 -- How far they are, written by the relay alone, a little behind Kafka.

@@ -3,8 +3,8 @@
  * read_events.c
  *		Events of the event log for a query: filtered, complete, in commit order.
  *
- * Blocks come in the order in which they were written.  With a lower bound of
- * the commit time the index finds the first; a block all of which lies outside
+ * Blocks come in the order in which they were written, from the first that can
+ * have what is asked for; a block all of which lies outside
  * of the bounds, or which has no event of a route that is asked for, is not
  * decompressed.  An event id of version 7 is such a bound, too: an event is
  * committed after its id was made, but for a clock that was set back meanwhile;
@@ -24,6 +24,7 @@
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/pg_lsn.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -43,6 +44,7 @@ struct OutboxLogEvents
 	OutboxLogRow row;			/* of the block being read */
 	bool		open;			/* reader is in a block */
 	OutboxLogReader reader;
+	uint32		index;			/* messages of the block that were read */
 	StringInfoData payload;		/* of a captured row */
 };
 
@@ -76,6 +78,46 @@ set_floor(OutboxLogEvents *events)
 	events->has_floor = true;
 }
 
+/*
+ * The first block that can have an event that is asked for.  Commit times do not
+ * rise quite as commits do, so it need not be the first by its last commit.
+ */
+static int64
+first_block(const OutboxLogEvents *events)
+{
+	int64		first = events->filter.after_block;
+	OutboxLogScan scan;
+	OutboxLogRow row;
+	ScanKeyData key;
+
+	if (first > 0 || !events->has_floor)
+		return first;
+	ScanKeyInit(&key, Anum_log_last_commit, BTGreaterEqualStrategyNumber,
+				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(events->floor));
+	outbox_log_scan_begin(&scan, OUTBOX_LOG_TIME_INDEX, GetActiveSnapshot(), 1,
+						  &key);
+	first = PG_INT64_MAX;
+	while (outbox_log_scan_next(&scan, &row) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		first = Min(first, row.id);
+	}
+	outbox_log_scan_end(&scan);
+	return first;
+}
+
+/* By their numbers, which rise as their places do. */
+static void
+begin_scan(OutboxLogEvents *events)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_log_id, BTGreaterEqualStrategyNumber, F_INT8GE,
+				Int64GetDatum(first_block(events)));
+	outbox_log_scan_begin(&events->scan, OUTBOX_LOG_ID_INDEX,
+						  GetActiveSnapshot(), 1, &key);
+}
+
 OutboxLogEvents *
 outbox_log_events_begin(const OutboxLogFilter *filter, Oid role)
 {
@@ -84,7 +126,6 @@ outbox_log_events_begin(const OutboxLogFilter *filter, Oid role)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	OutboxLogEvents *events = palloc0(sizeof(OutboxLogEvents));
-	ScanKeyData key;
 
 	events->context = context;
 	events->block_context = AllocSetContextCreate(context, "outbox log block",
@@ -93,14 +134,7 @@ outbox_log_events_begin(const OutboxLogFilter *filter, Oid role)
 	events->readable = outbox_readable_create(role);
 	initStringInfo(&events->payload);
 	set_floor(events);
-	ScanKeyInit(&key, Anum_log_last_commit, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
-				TimestampTzGetDatum(events->floor));
-	if (events->has_floor)
-		outbox_log_scan_begin(&events->scan, OUTBOX_LOG_TIME_INDEX,
-							  GetActiveSnapshot(), 1, &key);
-	else
-		outbox_log_scan_begin(&events->scan, OUTBOX_LOG_ID_INDEX,
-							  GetActiveSnapshot(), 0, NULL);
+	begin_scan(events);
 	MemoryContextSwitchTo(old);
 	return events;
 }
@@ -124,13 +158,28 @@ find_route(OutboxLogEvents *events, uint32 route_id)
 }
 
 static bool
+is_wanted(const OutboxLogFilter *filter, const char *event_type)
+{
+	ListCell   *lc;
+
+	if (filter->event_type != NULL &&
+		strcmp(event_type, filter->event_type) != 0)
+		return false;
+	foreach(lc, filter->event_types)
+	{
+		if (strcmp(event_type, lfirst(lc)) == 0)
+			return true;
+	}
+	return filter->event_types == NIL;
+}
+
+static bool
 wants_route(OutboxLogEvents *events, uint32 route_id)
 {
 	OutboxReadableRoute *route = find_route(events, route_id);
 
 	return route->allowed &&
-		(events->filter.event_type == NULL ||
-		 strcmp(route->route.event_type, events->filter.event_type) == 0);
+		is_wanted(&events->filter, route->route.event_type);
 }
 
 static bool
@@ -195,6 +244,7 @@ open_block(OutboxLogEvents *events)
 									VARSIZE(body) - VARHDRSZ))
 			throw_damaged(events);
 		events->open = true;
+		events->index = 0;
 	}
 	MemoryContextSwitchTo(old);
 	return found;
@@ -245,6 +295,7 @@ set_event(OutboxLogEvents *events, OutboxLogEvent *event)
 	const OutboxLogReader *reader = &events->reader;
 
 	event->block = events->row.id;
+	event->index = events->index;
 	event->txn = &reader->txn;
 	event->msg = &reader->msg;
 	event->lsn = reader->lsn;
@@ -252,6 +303,16 @@ set_event(OutboxLogEvents *events, OutboxLogEvent *event)
 	event->payload = reader->msg.payload;
 	event->payload_len = reader->msg.payload_len;
 	complete(events, event);
+}
+
+static bool
+is_before_place(const OutboxLogEvents *events)
+{
+	const OutboxLogFilter *filter = &events->filter;
+
+	return events->row.id < filter->after_block ||
+		(events->row.id == filter->after_block &&
+		 events->index <= filter->after_index);
 }
 
 bool
@@ -270,7 +331,8 @@ outbox_log_events_next(OutboxLogEvents *events, OutboxLogEvent *event)
 				throw_damaged(events);
 				break;
 			case OUTBOX_LOG_MESSAGE:
-				if (!matches(events))
+				events->index++;
+				if (is_before_place(events) || !matches(events))
 					break;
 				set_event(events, event);
 				return true;
@@ -278,4 +340,54 @@ outbox_log_events_next(OutboxLogEvents *events, OutboxLogEvent *event)
 				break;
 		}
 	}
+}
+
+uint64
+outbox_log_events_estimate(const OutboxLogFilter *filter, Oid role)
+{
+	OutboxLogEvents *events = outbox_log_events_begin(filter, role);
+	MemoryContext old = MemoryContextSwitchTo(events->context);
+	HeapTuple	tuple;
+	uint64		n = 0;
+
+	while ((tuple = outbox_log_scan_next(&events->scan, &events->row)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (may_have_any(events, tuple))
+			n += events->row.events;
+	}
+	MemoryContextSwitchTo(old);
+	outbox_log_events_end(events);
+	return n;
+}
+
+bool
+outbox_log_was_dropped(const OutboxLogFilter *filter, Oid role,
+					   XLogRecPtr after, TimestampTz *until)
+{
+	OutboxReadable *readable = outbox_readable_create(role);
+	OutboxCatalogScan scan;
+	HeapTuple	tuple;
+	bool		dropped = false;
+
+	outbox_catalog_scan_begin(&scan, "log_dropped", NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = outbox_catalog_scan_next(&scan)))
+	{
+		bool		isnull;
+		uint32		route_id = DatumGetInt32(outbox_catalog_attr(&scan, tuple, 1,
+																 &isnull));
+		XLogRecPtr	to = DatumGetLSN(outbox_catalog_attr(&scan, tuple, 2,
+														 &isnull));
+		TimestampTz last = DatumGetTimestampTz(outbox_catalog_attr(&scan, tuple,
+																   3, &isnull));
+
+		if (to <= after || (filter->has_from && last < filter->from) ||
+			!is_wanted(filter,
+					   outbox_readable_find(readable, route_id)->route.event_type))
+			continue;
+		*until = dropped ? Max(*until, last) : last;
+		dropped = true;
+	}
+	outbox_catalog_scan_end(&scan);
+	return dropped;
 }

@@ -13,6 +13,7 @@
 #include "catalog/catalog.h"
 #include "eventlog/rows.h"
 #include "fmgr.h"
+#include "nodes/pg_list.h"
 #include "record/log_block.h"
 
 /* readable.c */
@@ -43,12 +44,16 @@ typedef struct OutboxLogFilter
 	const char *key;			/* NULL = any */
 	int			key_len;
 	const char *event_type;		/* NULL = any */
+	List	   *event_types;	/* of char *; NIL = any */
+	int64		after_block;	/* only what comes behind this place: block, and */
+	uint32		after_index;	/* messages in it; 0 = none */
 	bool		nothing;		/* the conditions exclude each other */
 } OutboxLogFilter;
 
 typedef struct OutboxLogEvent
 {
 	int64		block;			/* outbox.log.id */
+	uint32		index;			/* of the message in it, from 1 */
 	const OutboxLogTxn *txn;
 	const OutboxWalMessage *msg;
 	XLogRecPtr	lsn;
@@ -70,6 +75,20 @@ extern OutboxLogEvents *outbox_log_events_begin(const OutboxLogFilter *filter,
 extern bool outbox_log_events_next(OutboxLogEvents *events,
 								   OutboxLogEvent *event);
 extern void outbox_log_events_end(OutboxLogEvents *events);
+
+/*
+ * How many they are at most: blocks' counts of the types, without a look at
+ * what is in them.
+ */
+extern uint64 outbox_log_events_estimate(const OutboxLogFilter *filter,
+										 Oid role);
+
+/*
+ * Whether retention has dropped events of the filter's types and time that were
+ * committed behind "after"; up to which commit time then.
+ */
+extern bool outbox_log_was_dropped(const OutboxLogFilter *filter, Oid role,
+								   XLogRecPtr after, TimestampTz *until);
 
 /* header_block.c: a header block (bytea) as a jsonb object; SQL-callable. */
 extern PGDLLEXPORT Datum outbox_header_block_json(PG_FUNCTION_ARGS);

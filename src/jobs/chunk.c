@@ -34,6 +34,7 @@ outbox_chunk_put_request(StringInfo out, const OutboxChunkRequest *request)
 					 (int32) strlen(request->topic) + 1);
 	outbox_put_u64(out, request->token);
 	outbox_put_u64(out, request->place);
+	outbox_put_u64(out, (uint64) request->replay);
 }
 
 void
@@ -52,6 +53,7 @@ outbox_chunk_get_request(const char *data, Size len,
 	request->topic = outbox_get_bytes(&c, &len_of_text);
 	request->token = outbox_get_u64(&c);
 	request->place = outbox_get_u64(&c);
+	request->replay = (int64) outbox_get_u64(&c);
 	check(&c, true);
 }
 
@@ -125,6 +127,9 @@ outbox_chunk_put_row(StringInfo out, const OutboxChunkRow *row)
 	outbox_put_u16(out, msg->flags);
 	outbox_put_u32(out, msg->route_id);
 	outbox_put_u32(out, msg->schema_id);
+	appendBinaryStringInfo(out, (const char *) msg->event_id,
+						   OUTBOX_EVENT_ID_SIZE);
+	outbox_put_u64(out, (uint64) msg->timestamp_ms);
 	outbox_put_u32(out, (uint32) msg->partition);
 	outbox_put_bytes(out, msg->topic, msg->topic_len);
 	outbox_put_bytes(out, msg->key, msg->key_len);
@@ -137,12 +142,17 @@ void
 outbox_chunk_get_row(OutboxCursor *c, OutboxChunkRow *row)
 {
 	OutboxWalMessage *msg = &row->msg;
+	const uint8 *id;
 
 	memset(row, 0, sizeof(*row));
 	msg->kind = outbox_get_u8(c);
 	msg->flags = outbox_get_u16(c);
 	msg->route_id = outbox_get_u32(c);
 	msg->schema_id = outbox_get_u32(c);
+	id = outbox_get_raw(c, OUTBOX_EVENT_ID_SIZE);
+	if (id != NULL)
+		memcpy(msg->event_id, id, OUTBOX_EVENT_ID_SIZE);
+	msg->timestamp_ms = (int64) outbox_get_u64(c);
 	msg->partition = (int32) outbox_get_u32(c);
 	msg->topic = outbox_get_bytes(c, &msg->topic_len);
 	msg->key = outbox_get_bytes(c, &msg->key_len);

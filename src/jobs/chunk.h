@@ -55,6 +55,7 @@ typedef struct OutboxChunkRequest
 	const char *topic;			/* to be rebuilt, NULL = a snapshot; terminated */
 	uint64		token;			/* of the job */
 	XLogRecPtr	place;			/* L: changes are noted from here on */
+	int64		replay;			/* number of a job that is one, else 0 */
 } OutboxChunkRequest;
 
 /* The answer, without its rows. */
@@ -82,7 +83,10 @@ typedef struct OutboxChunkHead
 	int32		prefix_len;
 } OutboxChunkHead;
 
-/* One row: what rowcodec made of it, and the cursor behind it. */
+/*
+ * One row: what rowcodec made of it, or an event of the event log; and the cursor
+ * behind it.
+ */
 typedef struct OutboxChunkRow
 {
 	OutboxWalMessage msg;

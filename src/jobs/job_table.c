@@ -102,15 +102,15 @@ read_job(OutboxCatalogScan *scan, HeapTuple tuple)
 	OutboxJob  *job = palloc0(sizeof(OutboxJob));
 	bool		isnull;
 	Datum		rate;
+	Datum		relation;
 
 	job->id = DatumGetInt64(outbox_catalog_attr(scan, tuple, Anum_job_id,
 												&isnull));
 	job->token = (uint64) DatumGetInt64(outbox_catalog_attr(scan, tuple,
 															Anum_job_token,
 															&isnull));
-	job->relation = DatumGetObjectId(outbox_catalog_attr(scan, tuple,
-														 Anum_job_relation,
-														 &isnull));
+	relation = outbox_catalog_attr(scan, tuple, Anum_job_relation, &isnull);
+	job->relation = isnull ? InvalidOid : DatumGetObjectId(relation);
 	job->filter = outbox_catalog_text(scan, tuple, Anum_job_filter);
 	job->chunk_rows = DatumGetInt32(outbox_catalog_attr(scan, tuple,
 														Anum_job_chunk_rows,

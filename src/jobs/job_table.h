@@ -24,7 +24,7 @@ typedef struct OutboxJob
 {
 	int64		id;
 	uint64		token;
-	Oid			relation;
+	Oid			relation;		/* invalid: a replay */
 	char	   *filter;			/* NULL = none */
 	uint32		chunk_rows;
 	uint32		rate;			/* rows/s, 0 = as fast as it goes */

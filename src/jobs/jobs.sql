@@ -93,11 +93,12 @@ CREATE VIEW outbox.stat_snapshot WITH (security_barrier) AS
 	FROM outbox.snapshot_job j
 	LEFT JOIN outbox.snapshot_progress p ON p.job_id = j.id
 	LEFT JOIN pg_catalog.pg_class c ON c.oid = j.relation
-	WHERE c.oid IS NULL OR pg_catalog.pg_has_role(c.relowner, 'USAGE')
-		OR EXISTS (
-			SELECT FROM pg_catalog.pg_roles a
-			WHERE a.rolname IN ('outbox_admin', 'outbox_monitor')
-				AND pg_catalog.pg_has_role(a.oid, 'USAGE'));
+	WHERE j.relation IS NOT NULL	-- else a replay
+		AND (c.oid IS NULL OR pg_catalog.pg_has_role(c.relowner, 'USAGE')
+			OR EXISTS (
+				SELECT FROM pg_catalog.pg_roles a
+				WHERE a.rolname IN ('outbox_admin', 'outbox_monitor')
+					AND pg_catalog.pg_has_role(a.oid, 'USAGE')));
 GRANT SELECT ON outbox.stat_snapshot TO outbox_admin, outbox_monitor;
 COMMENT ON VIEW outbox.stat_snapshot IS
 	'snapshots of tables that the current user owns or watches, also finished ones';

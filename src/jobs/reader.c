@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * reader.c
- *		A background worker that reads tables for the relay.
+ *		A background worker that reads tables, or the event log, for the relay.
  *
  * One for each job at work, started by the relay that runs the job and gone
  * with it: when either end of the queues is closed, so is the other.
@@ -26,6 +26,7 @@
 #include "jobs/pass.h"
 #include "jobs/read_table.h"
 #include "jobs/rebuild.h"
+#include "jobs/replay.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -112,7 +113,9 @@ read_chunk(const OutboxChunkRequest *request, StringInfo out)
 	old = MemoryContextSwitchTo(work);
 	initStringInfo(&rows);
 	MemoryContextSwitchTo(old);
-	if (request->topic != NULL)
+	if (request->replay != 0)
+		outbox_replay_read(request, &head, &rows);
+	else if (request->topic != NULL)
 		outbox_rebuild_read(request, &head, &rows);
 	else
 		outbox_read_chunk(request, &head, &rows);

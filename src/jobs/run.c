@@ -179,6 +179,15 @@ retry_later(OutboxRun *run, const char *reason)
 
 /* ---- asking ------------------------------------------------------------ */
 
+/* Nothing that the stream carries matters to what was published before. */
+static void
+begin_replay(OutboxRun *run)
+{
+	if (run->event_type == NULL)
+		run->event_type = MemoryContextStrdup(TopMemoryContext, "");
+	run->reading = new_chunk(0);
+}
+
 /*
  * Step 1.  In mode log nothing is noted before the capture has become active:
  * then a snapshot must wait for that.
@@ -190,6 +199,11 @@ begin_recording(OutboxRun *run, XLogRecPtr place)
 	OutboxCapture *capture;
 	bool		active = true;
 
+	if (run->job.relation == InvalidOid)
+	{
+		begin_replay(run);
+		return true;
+	}
 	outbox_relay_begin_transaction();
 	capture = outbox_capture_find(run->job.relation);
 	if (capture != NULL && capture->log)
@@ -234,6 +248,8 @@ put_request(OutboxRun *run, StringInfo out)
 	request.topic = run->job.topic;
 	request.token = run->job.token;
 	request.place = run->place;
+	if (run->job.relation == InvalidOid)
+		request.replay = run->job.id;
 	if (run->next_cursor.len > 0)
 	{
 		request.cursor = run->next_cursor.data;

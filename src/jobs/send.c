@@ -29,6 +29,8 @@
  *	a dead letter holds the key			the chunk ends in front of the row
  *
  * Rows of a table without a key have no names: they all go (pass.c).
+ * Events of a replay are in the stream before X, too: H is the last one's commit.
+ * None of them is left out, and their ids are their own.
  *
  * All rows of a chunk that go, and the mark that names the place behind them,
  * get into one batch, so into one Kafka transaction: nothing in between closes
@@ -66,6 +68,8 @@ definitions_stand(const OutboxChunk *chunk, Oid relation)
 	OutboxCapture *capture;
 	bool		same = true;
 
+	if (relation == InvalidOid)
+		return true;			/* a replay: what it reads never changes */
 	if (chunk->head.capture_stamp != chunk->capture_stamp)
 		return false;
 	outbox_relay_begin_transaction();
@@ -201,7 +205,9 @@ append_rows(OutboxRelay *relay, OutboxRun *run, const SendPlan *plan)
 		if (row.msg.payload == NULL)
 			run->removed++;
 		row.msg.flags &= ~OUTBOX_ROW_WIRE_KEY;
-		make_id(row.msg.event_id, run->job.token, run->rows++);
+		if (run->job.relation != InvalidOid)
+			make_id(row.msg.event_id, run->job.token, run->rows);
+		run->rows++;
 		outbox_publish_row(relay, route_of(&row.msg), &row.msg,
 						   chunk->head.read_at, chunk->head.until);
 	}

@@ -220,7 +220,10 @@ outbox_rebuild_topic(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(id);
 }
 
-/* The table that a job is about; a dropped one is everybody's to cancel. */
+/*
+ * The table that a job is about, invalid for a replay; a dropped one is
+ * everybody's to cancel.
+ */
 static Oid
 table_of_job(int64 id)
 {
@@ -228,6 +231,7 @@ table_of_job(int64 id)
 	Datum		value = Int64GetDatum(id);
 	OutboxOwnerScope scope;
 	Oid			relation;
+	char	   *text;
 
 	outbox_owner_begin(&scope);
 	if (outbox_owner_execute("SELECT j.relation::oid::text FROM outbox.snapshot_job j"
@@ -237,8 +241,9 @@ table_of_job(int64 id)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no unfinished snapshot " INT64_FORMAT, id),
-				 errhint("See outbox.stat_snapshot.")));
-	relation = (Oid) strtoul(outbox_owner_result_text(1), NULL, 10);
+				 errhint("See outbox.stat_snapshot and outbox.stat_replay.")));
+	text = outbox_owner_result_text(1);
+	relation = text == NULL ? InvalidOid : (Oid) strtoul(text, NULL, 10);
 	outbox_owner_end(&scope);
 	return relation;
 }
@@ -253,6 +258,11 @@ outbox_set_snapshot(PG_FUNCTION_ARGS)
 	Oid			relation = table_of_job(id);
 	char	   *name = get_rel_name(relation);
 	OutboxOwnerScope scope;
+
+	if (relation == InvalidOid && !outbox_owner_is_admin(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for replay " INT64_FORMAT, id)));
 
 	if (name != NULL && !outbox_owner_is_admin(GetUserId()))
 	{
