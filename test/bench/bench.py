@@ -5,6 +5,7 @@ import os
 import sys
 
 import capture
+import event_log
 import log_capture
 import parts
 import system
@@ -13,7 +14,7 @@ from report import Table
 
 PARTS = {"drain": parts.drain, "latency": parts.latency, "cost": parts.cost,
          "capture": capture.capture, "log": log_capture.log, "idle": parts.idle,
-         "memory": parts.memory, "snapshot": parts.snapshot}
+         "memory": parts.memory, "snapshot": parts.snapshot, "eventlog": event_log.event_log}
 
 
 def options():
