@@ -94,7 +94,7 @@ tap() {
 		awk '/^ok/ {show = 0; before = ""}
 			/^#/ {if (show) print; else before = before $0 "\n"}
 			/^not ok/ {printf "%s", before; print; show = 1; before = ""}' "$log" |
-			head -150 | sed 's/^/    /'
+			{ head -150; cat >/dev/null; } | sed 's/^/    /'
 		echo "    --- the end of ${log#"$root"/}:"
 		tail -15 "$log" | sed 's/^/    /'
 	fi

@@ -28,12 +28,16 @@
  *
  * SIGTERM is what it always is, die(): every wait and loop ends with it.  Only
  * where a streaming relay looks around it may be taken back, once, with a timer
- * that does the same after CLOSING_TIME wherever we are then.  A second SIGTERM
- * is not taken back.
+ * that does the same after CLOSING_TIME wherever we are then.  From there on
+ * SIGTERM is ignored: the postmaster sends each twice, to the process and to its
+ * group (signal_child, postmaster.c).  While the source reads WAL, outside of
+ * transactions, the signal is kept until the next look, some milliseconds.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <signal.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -44,6 +48,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/pidfile.h"
 #include "utils/timeout.h"
@@ -58,6 +63,8 @@ typedef enum ClosingStep
 	CLOSING_DRAIN				/* before 5 */
 } ClosingStep;
 
+static volatile sig_atomic_t reading = false;
+static volatile sig_atomic_t kept = false;	/* a SIGTERM */
 static ClosingStep step = CLOSING_NOT;
 static XLogRecPtr target;
 static int64 writes;
@@ -69,6 +76,34 @@ have_it_end(void)
 	ProcDiePending = true;
 	InterruptPending = true;
 	SetLatch(MyLatch);
+}
+
+void
+outbox_closing_signal(SIGNAL_ARGS)
+{
+	if (!reading || kept || IsTransactionState())
+		die(postgres_signal_arg);
+	else
+	{
+		kept = true;
+		SetLatch(MyLatch);
+	}
+}
+
+void
+outbox_closing_act(void)
+{
+	if (kept)
+		have_it_end();
+	kept = false;
+}
+
+void
+outbox_closing_reads(bool now)
+{
+	reading = now;
+	if (!now)
+		outbox_closing_act();
 }
 
 static void
@@ -144,6 +179,7 @@ outbox_closing_begin(OutboxRelay *relay)
 {
 	static bool asked = false;
 
+	outbox_closing_act();
 	if (!ProcDiePending || asked)
 		return;
 	asked = true;
@@ -153,6 +189,7 @@ outbox_closing_begin(OutboxRelay *relay)
 		return;
 	(void) enable_timeout_after(RegisterTimeout(USER_TIMEOUT, have_it_end),
 								CLOSING_TIME);
+	pqsignal(SIGTERM, SIG_IGN);
 	ProcDiePending = false;
 	step = CLOSING_OTHERS_LEAVE;
 }

@@ -179,6 +179,7 @@ leave_for_good(OutboxRelay *relay)
 void
 outbox_relay_begin_transaction(void)
 {
+	outbox_closing_act();
 	outbox_decoder_leave_history();
 	StartTransactionCommand();
 }

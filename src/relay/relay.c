@@ -215,9 +215,11 @@ stream(OutboxRelay *relay)
 		if (!paused)
 		{
 			flush_hinted(relay);
+			outbox_closing_reads(true);
 			more = relay->source->step(relay->source, &relay->sink,
-									   STEP_RECORDS) ||
-				outbox_switch_leave_log(relay);
+									   STEP_RECORDS);
+			outbox_closing_reads(false);
+			more = more || outbox_switch_leave_log(relay);
 		}
 		relay->source->progress(relay->source, &progress);
 		if (!paused)
@@ -267,6 +269,7 @@ run(OutboxRelay *relay)
 	relay->last_floor_ms = outbox_monotonic_ms();
 	outbox_switch_open_source(relay);
 	outbox_state_set(relay->entry, OUTBOX_STATE_STREAMING, NULL);
+	pqsignal(SIGTERM, outbox_closing_signal);
 	stream(relay);
 }
 

@@ -11,6 +11,13 @@
 #include "relay/judge.h"
 #include "relay/relay.h"
 
+/* SIGTERM, once we stream; kept only while the source reads. */
+extern void outbox_closing_signal(SIGNAL_ARGS);
+extern void outbox_closing_reads(bool now);
+
+/* A SIGTERM that was kept is a SIGTERM: before anything that may wait. */
+extern void outbox_closing_act(void);
+
 /* Before interrupts are looked at: stay a little if the server is shut down. */
 extern void outbox_closing_begin(OutboxRelay *relay);
 

@@ -36,9 +36,12 @@ sub upgrade
 	my ($from) = $old->{_install_path} // $here;
 	my ($out, $err) = ('', '');
 	my $rc = IPC::Run::run([ 'sh', '-c', 'cd "$1" && shift && exec "$@"', 'sh', $dir,
-			"$to/bin/pg_upgrade", '-b', "$from/bin", '-B', "$to/bin", '-d', $old->data_dir, '-D', $new->data_dir,
+			"$to/bin/pg_upgrade", '--retain', '-b', "$from/bin", '-B', "$to/bin", '-d', $old->data_dir, '-D', $new->data_dir,
 			'-p', $old->port, '-P', $new->port, '-s', $new->host ], '>', \$out, '2>', \$err);
 	ok($rc, "pg_upgrade $from $to") or diag("$out\n$err");
+	my $log = join '', map { slurp_file($_) } glob($new->data_dir . '/pg_upgrade_output.d/*/log/pg_upgrade_server.log');
+	like($log, qr/database system is ready/, 'the log of the servers that it started');
+	unlike($log, qr/(?:LOG|WARNING|FATAL):  (?:outbox |terminating background worker)/, 'no relay runs meanwhile');
 	return $new;
 }
 

@@ -90,12 +90,12 @@ sub ok_resumed
 	my $good = wait_state($node, 'streaming') && wait_published($node);
 	ok($good, "published again: $title");
 	note(sprintf('%s: after %.1f s', $title, time() - $began));
-	tell($node) unless $good;
+	tell_about($node) unless $good;
 	return $good;
 }
 
 # What the relay says of itself, and the end of the server's log.
-sub tell
+sub tell_about
 {
 	my ($node) = @_;
 	my ($rc, $out) = $node->psql('postgres', 'SELECT * FROM outbox.status()', extra_params => ['-x']);
