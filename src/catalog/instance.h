@@ -40,6 +40,9 @@ extern void outbox_instance_set_floor(XLogRecPtr floor, bool adopted);
  */
 extern void outbox_instance_set_log_from(XLogRecPtr log_from);
 
+/* Which block the next id of a schema is of, see new_schema_ids(). */
+extern uint32 outbox_instance_id_block(void);
+
 /* A copied database becomes somebody new: outbox.new_identity(). */
 extern void outbox_instance_renew(void);
 

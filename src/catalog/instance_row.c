@@ -78,6 +78,28 @@ outbox_instance_set_log_from(XLogRecPtr log_from)
 	update_row(values, nulls, replace);
 }
 
+uint32
+outbox_instance_id_block(void)
+{
+	uint32		block = 0;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	if (SPI_execute("SELECT s.last_value OPERATOR(pg_catalog.>>) 10"
+					" FROM outbox.schema_id_seq s", true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+	{
+		bool		isnull;
+
+		block = (uint32) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+													 SPI_tuptable->tupdesc, 1,
+													 &isnull));
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+	return block;
+}
+
 void
 outbox_instance_renew(void)
 {

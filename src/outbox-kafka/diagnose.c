@@ -16,6 +16,7 @@
 #include "outbox-kafka/diagnose.h"
 
 #include "base/cursor.h"
+#include "outbox-kafka/instances.h"
 #include "outbox-kafka/registry.h"
 
 typedef struct DiagnoseJob
@@ -74,6 +75,8 @@ diagnose_run(OutboxJob *job)
 			 outbox_diagnose_topics(diagnose))
 		outbox_diagnose_clock(diagnose);
 	look_at_registry(diagnose, session->registry);
+	if (diagnose->brokers > 0)
+		outbox_instances_compare(diagnose, session);
 	outbox_findings_finish(&diagnose->found);
 }
 

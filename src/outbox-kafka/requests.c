@@ -14,6 +14,7 @@
 
 #include "base/cursor.h"
 #include "outbox-kafka/hello.h"
+#include "outbox-kafka/instances.h"
 #include "outbox-kafka/diagnose.h"
 #include "outbox-kafka/position_topic.h"
 #include "outbox-kafka/report.h"
@@ -238,6 +239,9 @@ outbox_request(OutboxSession *session, OutboxFrameType type,
 			break;
 		case OUTBOX_FRAME_DIAGNOSE:
 			outbox_diagnose_request(session, body, len);
+			break;
+		case OUTBOX_FRAME_ANNOUNCE:
+			outbox_instances_announce(session, body, len);
 			break;
 		default:
 			outbox_link_leave();

@@ -217,6 +217,24 @@ create_topic(rd_kafka_t *rk, const TopicJob *topic, char *text, size_t size)
 	return err;
 }
 
+bool
+outbox_topics_create(rd_kafka_t *rk, const char *name, OutboxResult *result)
+{
+	TopicJob	topic = {
+		.name = unconstify(char *, name),
+		.partitions = 1,
+		.replication = -1,
+		.compacted = true
+	};
+	char		text[256] = "";
+	rd_kafka_resp_err_t err = create_topic(rk, &topic, text, sizeof(text));
+
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		outbox_result_set(result, outbox_error_class(err), err, "%s",
+						  text[0] != '\0' ? text : rd_kafka_err2str(err));
+	return err == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 static void
 topic_run(OutboxJob *job)
 {

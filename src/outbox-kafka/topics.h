@@ -35,4 +35,8 @@ extern int	outbox_topics_lookup(rd_kafka_t *rk, const char *name,
 extern void outbox_topics_request(OutboxSession *session, const char *body,
 								  size_t len);
 
+/* A compacted one with one partition; there already is well, too.  Blocks. */
+extern bool outbox_topics_create(rd_kafka_t *rk, const char *name,
+								 OutboxResult *result);
+
 #endif							/* OUTBOX_KAFKA_TOPICS_H */

@@ -38,6 +38,9 @@
  *					outbox.check(); answered by DIAGNOSIS, not in order with
  *					other answers
  *
+ *	ANNOUNCE		string instance, u32 block of schema ids, u8 create the topic
+ *					when missing: to outbox.instances; not answered
+ *
  * child -> relay
  *	HELLO_OK		u16 protocol version, string librdkafka version
  *	POSITION		bytes position record or null, bytes highest claim or
@@ -117,6 +120,7 @@ typedef enum OutboxFrameType
 	OUTBOX_FRAME_DIAGNOSE = 0x0B,
 	OUTBOX_FRAME_ENDS = 0x0C,
 	OUTBOX_FRAME_GONE = 0x0D,
+	OUTBOX_FRAME_ANNOUNCE = 0x0E,
 
 	OUTBOX_FRAME_HELLO_OK = 0x81,
 	OUTBOX_FRAME_POSITION = 0x82,

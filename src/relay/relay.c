@@ -265,6 +265,7 @@ run(OutboxRelay *relay)
 	outbox_parking_init(relay);
 	outbox_retry_init(relay);
 	outbox_jobs_init(relay);
+	outbox_diagnosis_announce(relay);
 
 	relay->last_floor_ms = outbox_monotonic_ms();
 	outbox_switch_open_source(relay);

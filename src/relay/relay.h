@@ -334,6 +334,7 @@ extern void outbox_schemas_answered(OutboxRelay *relay, OutboxCursor *body);
 
 /* diagnosis.c: look at Kafka for outbox.check(), and what was found */
 extern void outbox_diagnosis_ask(OutboxRelay *relay);
+extern void outbox_diagnosis_announce(OutboxRelay *relay);
 extern void outbox_diagnosis_answered(OutboxRelay *relay, OutboxCursor *body);
 
 #endif							/* OUTBOX_RELAY_H */
