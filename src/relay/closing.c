@@ -140,12 +140,26 @@ alone(void)
 	return CountDBBackends(MyDatabaseId) <= 1;
 }
 
+/*
+ * A commit of ours, for WAL up to it is flushed then: the WAL writer has left, and
+ * may have flushed to the middle of a record of somebody's asynchronous commit.
+ */
+static XLogRecPtr
+flush_all(void)
+{
+	outbox_relay_begin_transaction();
+	(void) set_config_option("synchronous_commit", "local", PGC_SUSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	(void) GetTopTransactionId();
+	ForceSyncCommit();
+	CommitTransactionCommand();
+	return XactLastCommitEnd;
+}
+
 /* Steps 2 to 4, and where 5 ends. */
 static void
 count(OutboxRelay *relay)
 {
-	XLogRecPtr	hint;
-
 	pg_atomic_write_u32(&relay->entry->written, 0);
 	pg_memory_barrier();
 	outbox_relay_begin_transaction();
@@ -153,10 +167,7 @@ count(OutboxRelay *relay)
 	CommitTransactionCommand();
 	if (!alone())
 		leave();
-	hint = pg_atomic_read_u64(&relay->entry->commit_hint);
-	if (hint > GetFlushRecPtr(NULL))
-		XLogFlush(hint);
-	target = GetFlushRecPtr(NULL);
+	target = flush_all();
 	step = CLOSING_DRAIN;
 }
 
