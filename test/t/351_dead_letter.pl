@@ -107,6 +107,8 @@ sql(q{SELECT outbox.resume()});
 ok_resumed($node, 'one event is too large');
 is(parked(), "big 3\nbig 5 behind 3\nbig 6 behind 3\nbig 8 behind 3", 'it is parked, and what has its topic and key, of whatever type');
 like(sql('SELECT reason FROM outbox.dead_letter WHERE blocked_by IS NULL'), qr/$shared.*too large/, 'with the reason');
+like(sql('SELECT t.state, t.dead_letter = d.id, t.reason FROM outbox.dead_letter d, outbox.trace(d.event_id) t WHERE d.blocked_by IS NULL'),
+	qr/^dead_letter\|t\|.*too large/, 'trace() says so');
 is(sql('SELECT code, octet_length(value) > 640000, schema_id IS NULL, commit_time < parked_at FROM outbox.dead_letter WHERE blocked_by IS NULL'),
 	'10|t|t|t', 'the code and the value');
 is(sql('SELECT dead_letters, dead_letters_since = (SELECT min(parked_at) FROM outbox.dead_letter) FROM outbox.status()'),

@@ -83,6 +83,17 @@ $job = ask("'epoch', topic => '$copy', key => 'c'");
 ok(done_job($job), 'replayed to another topic');
 check_replay('another topic', $job, $copy, "aggregateid = 'c'");
 is(sql("SELECT events, percent FROM outbox.stat_replay WHERE job = $job"), '40|100', 'stat_replay says so');
+sub trace { return sql("SELECT t.state, t.event_type, t.topic, t.xid = r.txn, t.replays FROM app.truth r, outbox.trace(r.id) t WHERE r.key = '$_[0]' LIMIT 1"); }
+like(trace('c'), qr/^replayed\|(plain\|\Q$plain\E|typed\|\Q$typed\E)\|t\|\{.*\b$job\}$/, 'traced: replayed, by which job');
+is(trace('a'), "published|plain|$plain|t|", 'traced: published');
+sql('SELECT outbox.pause()');
+wait_state($node, 'paused');
+put($node, 'typed', 1, 'waits');
+all_logged();
+is(trace('waits'), "waiting|typed|$typed|t|", 'traced: waiting');
+is(sql(q{SELECT schema_version FROM app.truth r, outbox.trace(r.id) t WHERE r.key = 'waits'}), '1', 'with the version of its schema');
+sql('SELECT outbox.resume()');
+is(sql(q{SELECT count(*) FROM outbox.trace('00000000-0000-7000-8000-000000000000')}), '0', 'an event that is not there');
 my ($from, $to) = split /\|/, sql('SELECT committed_at, (SELECT committed_at FROM outbox.event OFFSET 40 LIMIT 1) FROM outbox.event OFFSET 10 LIMIT 1');
 my $slice = topic('slice');
 $job = ask("'$from', '$to', topic => '$slice'");
