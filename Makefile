@@ -15,6 +15,7 @@ OBJS = src/outbox.o src/guc.o $(patsubst %.c,%.o,$(sort $(foreach room,$(ROOMS),
 
 # The install script is the rooms' parts in order of dependency.
 SQL_PARTS = $(foreach room,catalog avro schema rowcodec eventlog emit admin jobs capture,$(sort $(wildcard src/$(room)/*.sql)))
+DATA = $(wildcard sql/outbox--*--*.sql)
 DATA_built = sql/outbox--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(CURDIR)/src
