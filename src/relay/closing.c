@@ -9,7 +9,8 @@
  * longer: until nobody else is connected to the database, all is published, and
  * that is noted in outbox.server (upgrade.c says what for).  It leaves without
  * the note when that takes more than CLOSING_TIME, and at once when it is not
- * the server that ends, or not everything is its to know (paused, log captures).
+ * the server that ends, not everything is its to know (paused, log captures), or
+ * somebody stays for longer than we may.
  *
  * The order makes the note true, or seen to be out of date:
  *
@@ -44,9 +45,12 @@
 #include "base/clock.h"
 #include "miscadmin.h"
 #include "relay/upgrade.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -141,6 +145,30 @@ alone(void)
 }
 
 /*
+ * Logical walsenders stay until the shutdown checkpoint, so until after us, and
+ * might run SQL.
+ */
+static bool
+only_walsenders_stay(void)
+{
+	int			n = 0;
+
+	for (int i = 0; i < max_wal_senders; i++)
+	{
+		WalSnd	   *walsnd = &WalSndCtl->walsnds[i];
+		PGPROC	   *proc;
+		pid_t		pid;
+
+		SpinLockAcquire(&walsnd->mutex);
+		pid = walsnd->pid;
+		SpinLockRelease(&walsnd->mutex);
+		proc = pid == 0 ? NULL : BackendPidGetProc(pid);
+		n += proc != NULL && proc->databaseId == MyDatabaseId;
+	}
+	return n > 0 && CountDBBackends(MyDatabaseId) - 1 == n;
+}
+
+/*
  * A commit of ours, for WAL up to it is flushed then: the WAL writer has left, and
  * may have flushed to the middle of a record of somebody's asynchronous commit.
  */
@@ -211,6 +239,8 @@ outbox_closing_look(OutboxRelay *relay, const OutboxSourceProgress *progress,
 {
 	if (step == CLOSING_NOT)
 		return false;
+	if (step == CLOSING_OTHERS_LEAVE && only_walsenders_stay())
+		leave();
 	if (step == CLOSING_OTHERS_LEAVE && alone())
 		count(relay);
 	if (step == CLOSING_DRAIN && !more && progress->scanned >= target &&
