@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "compat.h"
 #include "eventlog/eventlog.h"
 #include "eventlog/log_source.h"
 #include "miscadmin.h"
