@@ -485,7 +485,9 @@ outbox_switch_look(OutboxRelay *relay, const OutboxSourceProgress *progress)
 
 	if (!due && !relay->decoding)
 		drop_left_over();
-	if (!due || relay->instance.paused || now - looked_ms < LOOK_INTERVAL)
+	/* From the event log it goes to the scanner first. */
+	if (!due || relay->instance.paused || relay->from_log ||
+		now - looked_ms < LOOK_INTERVAL)
 		return;
 	looked_ms = now;
 	if (!relay->decoding && relay->log_captures)
