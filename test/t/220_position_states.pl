@@ -14,6 +14,7 @@ use OutboxPosition;
 my $topic = topic('states');
 my $node = outbox_node('states', conf => <<'CONF');
 outbox.heartbeat_interval = 3600000
+outbox.event_log = off
 min_wal_size = 32MB
 max_wal_size = 64MB
 log_min_messages = log
