@@ -56,6 +56,7 @@ enum
 	CAPTURE_ORIGIN,
 	CAPTURE_STRATEGY,
 	CAPTURE_COMPATIBILITY,
+	CAPTURE_FROM_LSN,
 	CAPTURE_NARGS
 };
 
@@ -104,6 +105,14 @@ extern void outbox_capture_save(OutboxCaptureRequest *request,
 								const OutboxCaptureSchemas *schemas,
 								Oid role);
 extern void outbox_capture_delete(int32 id);
+
+/* ---- where a capture begins (capture_place.c), in the same scope ---- */
+
+/* New, the table being locked; from: InvalidXLogRecPtr = at once. */
+extern void outbox_capture_note_place(int32 id, XLogRecPtr from);
+extern void outbox_capture_set_place(const OutboxCapture *def,
+									 XLogRecPtr from);
+extern void outbox_capture_forget_place(int32 id);
 
 /* What is stored, as a request that can be altered. */
 extern void outbox_capture_load(const OutboxCapture *capture,

@@ -28,12 +28,13 @@ CREATE FUNCTION outbox.capture(
 	transaction_metadata boolean DEFAULT false,
 	origin text DEFAULT 'any',
 	subject_name_strategy text DEFAULT 'TopicName',
-	compatibility text DEFAULT NULL)
+	compatibility text DEFAULT NULL,
+	from_lsn pg_lsn DEFAULT NULL)
 	RETURNS integer
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'outbox_capture_sql';
-COMMENT ON FUNCTION outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text) IS
+COMMENT ON FUNCTION outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn) IS
 	'publish every change of a table from now on; returns the capture''s id';
 
 CREATE FUNCTION outbox.alter_capture(
@@ -58,12 +59,13 @@ CREATE FUNCTION outbox.alter_capture(
 	transaction_metadata boolean DEFAULT NULL,
 	origin text DEFAULT NULL,
 	subject_name_strategy text DEFAULT NULL,
-	compatibility text DEFAULT NULL)
+	compatibility text DEFAULT NULL,
+	from_lsn pg_lsn DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'outbox_alter_capture';
-COMMENT ON FUNCTION outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text) IS
+COMMENT ON FUNCTION outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn) IS
 	'change how changes to come are published; null keeps, an empty value removes';
 
 CREATE FUNCTION outbox.uncapture(relation regclass)
@@ -123,8 +125,8 @@ CREATE FUNCTION outbox.capture_truncate() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'outbox_capture_truncate';
 
 REVOKE ALL ON FUNCTION
-	outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
-	outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+	outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
+	outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
 	outbox.uncapture(regclass),
 	outbox.capture_schema(regnamespace, text[], text[], jsonb),
 	outbox.uncapture_schema(regnamespace, boolean),
@@ -132,8 +134,8 @@ REVOKE ALL ON FUNCTION
 	outbox.capture_truncate()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-	outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
-	outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+	outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
+	outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
 	outbox.uncapture(regclass),
 	outbox.capture_schema(regnamespace, text[], text[], jsonb),
 	outbox.uncapture_schema(regnamespace, boolean)
@@ -170,9 +172,10 @@ CREATE VIEW outbox.captures WITH (security_barrier) AS
 		r.on_error, r.partitions, r.subject, r.key_subject,
 		r.subject_name_strategy, d.schema_id, d.key_schema_id,
 		outbox.capture_state(d.relation, d.mode, d.active_from) AS state,
-		d.active_from, d.created_at
+		d.active_from, d.created_at, f.from_lsn
 	FROM outbox.capture_def d
 		JOIN outbox.route r ON r.id = d.route_id
+		LEFT JOIN outbox.capture_from f ON f.capture_id = d.id
 		JOIN pg_catalog.pg_class c ON c.oid = d.relation
 	WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE')
 		OR EXISTS (
@@ -209,8 +212,8 @@ BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA outbox TO %I', role);
 	EXECUTE format('GRANT SELECT ON outbox.captures, outbox.stat_snapshot TO %I', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION
-		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
-		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
+		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
 		outbox.uncapture(regclass),
 		outbox.capture_preview(regclass, record, record),
 		outbox.capture_state(regclass, text, pg_lsn),
@@ -239,8 +242,8 @@ BEGIN
 	END IF;
 	EXECUTE format('REVOKE SELECT ON outbox.captures, outbox.stat_snapshot FROM %I', role);
 	EXECUTE format('REVOKE EXECUTE ON FUNCTION
-		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
-		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text),
+		outbox.capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
+		outbox.alter_capture(regclass, text, text, text, text, text[], text, text[], text, jsonb, boolean, text, text, integer, boolean, text, boolean, boolean, boolean, text, text, text, pg_lsn),
 		outbox.uncapture(regclass),
 		outbox.capture_preview(regclass, record, record),
 		outbox.capture_state(regclass, text, pg_lsn),

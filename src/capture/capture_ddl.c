@@ -33,6 +33,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/pg_lsn.h"
 
 PG_FUNCTION_INFO_V1(outbox_capture_sql);
 PG_FUNCTION_INFO_V1(outbox_alter_capture);
@@ -138,9 +139,17 @@ start(const OutboxCaptureRequest *request)
 		start_snapshot(def->relation);
 }
 
+static XLogRecPtr
+from_lsn(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(CAPTURE_FROM_LSN) ? InvalidXLogRecPtr :
+		PG_GETARG_LSN(CAPTURE_FROM_LSN);
+}
+
 /* Everything is checked; the table is locked, and closed here. */
 static int32
-begin_capture(OutboxCaptureRequest *request, Relation rel, Oid role)
+begin_capture(OutboxCaptureRequest *request, Relation rel, Oid role,
+			  XLogRecPtr from)
 {
 	OutboxCapture *def = &request->def;
 	OutboxCaptureSchemas schemas;
@@ -151,6 +160,7 @@ begin_capture(OutboxCaptureRequest *request, Relation rel, Oid role)
 	check_new(RelationGetRelid(rel));
 	outbox_capture_schemas(def, rel, NULL, &schemas);
 	outbox_capture_save(request, NULL, &schemas, role);
+	outbox_capture_note_place(def->id, from);
 	relation_close(rel, NoLock);
 	start(request);
 	outbox_owner_end(&scope);
@@ -193,7 +203,7 @@ outbox_capture_table(FunctionCallInfo fcinfo, Oid role)
 	check_mode(&request.def);
 	outbox_rowcodec_check(&request.def, rel);
 	mention_children(rel);
-	return begin_capture(&request, rel, role);
+	return begin_capture(&request, rel, role, from_lsn(fcinfo));
 }
 
 /* capture(relation, mode, topic, ...): see the enum in capture.h */
@@ -260,6 +270,8 @@ outbox_alter_capture(PG_FUNCTION_ARGS)
 	outbox_rowcodec_check(&request.def, rel);
 	outbox_capture_schemas(&request.def, rel, NULL, &schemas);
 	outbox_capture_save(&request, &old, &schemas, caller);
+	if (!PG_ARGISNULL(CAPTURE_FROM_LSN))
+		outbox_capture_set_place(&request.def, from_lsn(fcinfo));
 	relation_close(rel, NoLock);
 	start(&request);
 	outbox_owner_end(&scope);

@@ -292,6 +292,7 @@ outbox_capture_delete(int32 id)
 	add_id(&p, id);
 	execute("DELETE FROM outbox.capture_def WHERE id OPERATOR(pg_catalog.=) $1",
 			&p);
+	outbox_capture_forget_place(id);
 }
 
 void

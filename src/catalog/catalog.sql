@@ -345,6 +345,13 @@ CREATE TABLE outbox.capture_def (
 	created_at timestamptz NOT NULL DEFAULT now()
 ) WITH (user_catalog_table = true);
 
+-- Where captures begin; see src/capture/capture_place.c.  Not dumped: a restored copy has other LSNs.
+CREATE TABLE outbox.capture_from (
+	capture_id integer PRIMARY KEY,
+	since pg_lsn NOT NULL,			-- in front of all that the capture sees
+	from_lsn pg_lsn					-- commits up to here are left out; null: none
+);
+
 -- What hashed columns are hashed with.  Not dumped: a copy hashes differently.
 CREATE TABLE outbox.capture_salt (
 	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),

@@ -269,6 +269,7 @@ obey(OutboxRelay *relay)
 		pg_uuid_t	before = relay->instance.id;
 
 		outbox_jobs_reload();
+		outbox_routes_reload();
 		load_instance(relay);
 		if (memcmp(&before, &relay->instance.id, sizeof(before)) != 0)
 			proc_exit(0);		/* dropped and created again */

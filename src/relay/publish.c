@@ -464,6 +464,12 @@ send(OutboxRelay *relay, const OutboxTxn *txn, OutboxWalMessage *msg,
 							"message at %X/%X names route %u, which is not in outbox.route",
 							LSN_FORMAT_ARGS(lsn), msg->route_id);
 	outbox_jobs_note(route, msg, txn->xid);
+	if (unlikely(route->from >= txn->commit_end) &&
+		msg->kind != OUTBOX_MESSAGE_EVENT)
+	{
+		relay->pushed++;		/* another program has published it */
+		return;
+	}
 	if (unlikely(msg->flags & OUTBOX_MSG_TAIL))
 		outbox_change_complete(relay, txn, route, lsn, msg);
 	if (relay->pushed < relay->skip)

@@ -264,10 +264,15 @@ struct OutboxRouteEntry
 	OutboxCollection *collection;	/* NULL = no transaction metadata */
 	const char *key_subject;	/* NULL = keys are no Avro records */
 	const char *transaction_topic;	/* NULL = none */
+	XLogRecPtr	from;			/* changes of commits up to here are left out */
+	bool		from_known;		/* that is as of now */
 };
 
 /* The same as far as it has been read, NULL when it has not. */
 extern OutboxRouteEntry *outbox_routes_known(uint32 route_id);
+
+/* Read the places of captures again. */
+extern void outbox_routes_reload(void);
 
 /* NULL when there is no such route. */
 extern OutboxRouteEntry *outbox_routes_find(uint32 route_id);

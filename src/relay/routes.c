@@ -4,7 +4,8 @@
  *		What the relay remembers of the catalog: routes and topics.
  *
  * Rows of outbox.route are immutable, so what was read once is right for the
- * life of the process.  A miss opens a short transaction; the event being
+ * life of the process, but for the place where a capture begins, which is read
+ * again after something was altered.  A miss opens a short transaction; the event being
  * published is of a committed transaction, and so is every row that it can
  * refer to.
  *
@@ -13,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/capture_from.h"
 #include "guc.h"
 #include "relay/child.h"
 #include "relay/relay.h"
@@ -140,41 +142,64 @@ keep(const char *text)
 OutboxRouteEntry *
 outbox_routes_known(uint32 route_id)
 {
-	return routes == NULL ? NULL :
+	OutboxRouteEntry *entry = routes == NULL ? NULL :
 		hash_search(routes, &route_id, HASH_FIND, NULL);
+
+	return entry != NULL && entry->from_known ? entry : NULL;
+}
+
+/* All else of a route never changes. */
+void
+outbox_routes_reload(void)
+{
+	HASH_SEQ_STATUS status;
+	OutboxRouteEntry *entry;
+
+	if (routes == NULL)
+		return;
+	hash_seq_init(&status, routes);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		entry->from_known = false;
+}
+
+static void
+fill(OutboxRouteEntry *entry, const OutboxRoute *route)
+{
+	entry->framed = route->format == OUTBOX_FORMAT_AVRO;
+	entry->partitions = route->partitions;
+	entry->event_type = keep(route->event_type);
+	entry->subject = keep(route->subject);
+	entry->topic = strstr(route->topic, "${") != NULL ? NULL :
+		keep(route->topic);
+	entry->topic_index = OUTBOX_NO_TOPIC;
+	entry->dead_letter = route->dead_letter;
+	entry->envelope = route->envelope;
+	entry->collection = route->collection == NULL ? NULL :
+		find_collection(route->collection);
+	entry->key_subject = keep(route->key_subject);
+	entry->transaction_topic = keep(route->transaction_topic);
 }
 
 OutboxRouteEntry *
 outbox_routes_find(uint32 route_id)
 {
-	OutboxRouteEntry *entry;
+	OutboxRouteEntry *entry = outbox_routes_known(route_id);
 	MemoryContext old = CurrentMemoryContext;
 	OutboxRoute route;
+	bool		found = false;
 
-	if (routes == NULL)
-		create_tables();
-	entry = hash_search(routes, &route_id, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry;
-
+	if (routes == NULL)
+		create_tables();
 	outbox_relay_begin_transaction();
 	if (outbox_catalog_route(route_id, &route))
 	{
-		entry = hash_search(routes, &route_id, HASH_ENTER, NULL);
-		entry->framed = route.format == OUTBOX_FORMAT_AVRO;
-		entry->partitions = route.partitions;
-		entry->event_type = MemoryContextStrdup(TopMemoryContext,
-												route.event_type);
-		entry->subject = keep(route.subject);
-		entry->topic = strstr(route.topic, "${") != NULL ? NULL :
-			MemoryContextStrdup(TopMemoryContext, route.topic);
-		entry->topic_index = OUTBOX_NO_TOPIC;
-		entry->dead_letter = route.dead_letter;
-		entry->envelope = route.envelope;
-		entry->collection = route.collection == NULL ? NULL :
-			find_collection(route.collection);
-		entry->key_subject = keep(route.key_subject);
-		entry->transaction_topic = keep(route.transaction_topic);
+		entry = hash_search(routes, &route_id, HASH_ENTER, &found);
+		if (!found)
+			fill(entry, &route);
+		entry->from = outbox_capture_from(route.event_type);
+		entry->from_known = true;
 	}
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(old);

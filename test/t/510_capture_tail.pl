@@ -57,6 +57,8 @@ my @told = consume($node, $about);
 is_deeply([ map { "$_->{value}{status} $_->{key}" } @told ], [ "BEGIN $blocks[0]{id}", "END $blocks[0]{id}" ], 'the transaction topic has beginning and end');
 is($told[1]{value}{event_count}, 3, 'with the number of rows');
 is_deeply($told[1]{value}{data_collections}, [ { data_collection => 'public.one', event_count => 3 } ], 'of each table');
+is_deeply([ map { $_->{value}{ts_ms} } @told ], [ ($source->{ts_ms}) x 2 ], 'and the time of the commit');
+is(scalar(keys %{ events_by_id(@told) }), 2, 'under ids of their own');
 
 # ---- a transaction in parts, with a kill in the middle of them
 sql('SELECT outbox.pause()');
@@ -71,10 +73,20 @@ my @large = @ones[ 4 .. $#ones ];
 is(scalar(@large), 1995, 'every row once');
 my $wrong = grep { $large[$_]{value}{transaction}{total_order} != $_ + 1 || $large[$_]{key}{id} != $_ + 1 } 0 .. $#large;
 is($wrong, 0, 'numbers go on over the parts');
+$wrong = grep { $large[$_]{value}{transaction}{data_collection_order} != $_ + 1 } 0 .. $#large;
+is($wrong, 0, 'those of the table, too, which begin anew in each transaction');
 my %ids = map { $_->{value}{transaction}{id} => 1 } @large;
 is(scalar(keys %ids), 1, 'in one transaction');
 @told = consume($node, $about);
 is_deeply([ map { $_->{value}{status} . ' ' . ($_->{value}{event_count} // '-') } @told[ 2 .. $#told ] ], [ 'BEGIN -', 'END 1995' ], 'which is told of once');
+
+# ---- tables that a transaction does not touch are not told of
+sql(q{CREATE TABLE three (id int PRIMARY KEY); SELECT outbox.capture('three', format => 'json', partitions => 1, transaction_metadata => true)});
+sql('INSERT INTO three VALUES (1), (2)');
+ok(wait_published($node), 'a transaction of another table');
+@told = consume($node, $about);
+is_deeply($told[-1]{value}{data_collections}, [ { data_collection => 'public.three', event_count => 2 } ], 'names that one only');
+is(scalar(keys %{ events_by_id(@told) }), 6, 'all ids differ');
 
 # ---- another registry's ids, for keys and values
 my $server = RegistryTest::Server->new;

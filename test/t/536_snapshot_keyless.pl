@@ -165,10 +165,11 @@ my $stop = PostgreSQL::Test::Utils::tempdir() . '/stop';
 my @writers;
 for my $w (1 .. 2)
 {
+	my $parent = $$;
 	my $pid = fork() // die;
 	if (!$pid)
 	{
-		until (-e $stop)
+		until (-e $stop || getppid() != $parent)
 		{
 			my ($o, $e) = ('', '');
 			IPC::Run::run([ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-c', <<'SQL' ], '>', \$o, '2>', \$e);
