@@ -63,7 +63,8 @@ foreach my $version (@old)
 	my $topic = topic($db);
 	sql('postgres', qq{CREATE DATABASE "$db"});
 	sql($db, "CREATE EXTENSION outbox VERSION '$version'");
-	ok(differences([ facts($db) ], \@fresh), "$version is another one");
+	my @before = differences([ facts($db) ], \@fresh);
+	cmp_ok(scalar @before, '>', 10, "$version is another one");
 	sql($db, "SELECT outbox.create_event_type('t', format => 'json', topic => '$topic')");
 	sql($db, "SELECT outbox.emit('t', '{\"n\": 1}')");
 	my $open = $node->background_psql($db);
