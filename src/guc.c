@@ -12,6 +12,7 @@
 
 #include <limits.h>
 
+#include "emit/emit.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "record/frame.h"
@@ -31,6 +32,7 @@ int			outbox_scanner_memory = 32 * 1024;
 int			outbox_decoder_memory = 64 * 1024;
 int			outbox_heartbeat_interval = 5000;
 int			outbox_retry_max = 4000;
+char	   *outbox_dead_letter_topic = NULL;
 char	   *outbox_schema_registry_url = NULL;
 char	   *outbox_schema_registry_name = NULL;
 char	   *outbox_registry_context = NULL;
@@ -65,6 +67,18 @@ define_int(const char *name, const char *what, const char *more,
 {
 	DefineCustomIntVariable(name, what, more, var, boot, min, max,
 							PGC_SIGHUP, flags, NULL, NULL, NULL);
+}
+
+static bool
+check_topic(char **newval, void **extra, GucSource source)
+{
+	const char *problem = **newval == '\0' ? NULL :
+		outbox_topic_problem(*newval, strlen(*newval));
+
+	if (problem == NULL)
+		return true;
+	GUC_check_errdetail("The topic name %s.", problem);
+	return false;
 }
 
 static void
@@ -106,6 +120,11 @@ define_link_settings(void)
 			   "Replication factor of topics that the relay creates.",
 			   "-1 means the broker's default.",
 			   &outbox_topic_replication_factor, -1, -1, 100, 0);
+	DefineCustomStringVariable("outbox.dead_letter_topic",
+							   "Topic that gets a copy of each event that is parked.",
+							   "Empty: none does.",
+							   &outbox_dead_letter_topic, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check_topic, NULL, NULL);
 }
 
 /* Letters, digits, and what does not end a context within a subject. */

@@ -41,6 +41,7 @@ extern int	outbox_topic_replication_factor;	/* the same */
 extern bool outbox_event_log;
 extern int	outbox_log_retention;	/* minutes; 0 = not logged */
 extern int	outbox_max_retained_wal;	/* MB, -1 = no limit */
+extern char *outbox_dead_letter_topic;	/* copies of what is parked, empty = none */
 
 extern void outbox_guc_init(void);
 

@@ -244,6 +244,7 @@ CREATE TABLE outbox.parked_event (
 	refused_lsn pg_lsn,				-- the commit of the retry that failed last
 	retries integer NOT NULL DEFAULT 0,		-- that failed
 	published_at timestamptz,		-- null: not, or Kafka has not said so yet
+	copy_reduced boolean NOT NULL DEFAULT false,	-- the whole copy was refused
 	UNIQUE (commit_lsn, ordinal)
 );
 CREATE INDEX parked_event_lane_idx ON outbox.parked_event (lane, id);

@@ -194,6 +194,7 @@ outbox_parked_add(const OutboxParkedPlace *place, TimestampTz commit_time,
 		nulls[i] = true;
 	for (int i = Anum_parked_retry_lsn - 1; i < Anum_parked_published_at; i++)
 		nulls[i] = i != Anum_parked_retries - 1;	/* 0 */
+	values[Anum_parked_copy_reduced - 1] = BoolGetDatum(false);
 
 	PushActiveSnapshot(GetTransactionSnapshot());	/* for large values */
 	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values,

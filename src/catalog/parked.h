@@ -150,4 +150,22 @@ extern uint64 outbox_parked_confirm(XLogRecPtr until, uint32 max,
  */
 extern void outbox_parked_reopen(XLogRecPtr until, bool doubt);
 
+/* ---- what the dead-letter topic is told (parked_copy.c) ----------------- */
+
+typedef struct OutboxParkedStory
+{
+	int64		id;
+	int64		blocked_by;		/* 0 = refused itself */
+	const char *reason;			/* palloc'd, NULL = none */
+	int32		code;			/* 0 = none */
+	bool		reduced;		/* the copy goes without value and headers */
+} OutboxParkedStory;
+
+/* Of the event at that place; false when it is not there. */
+extern bool outbox_parked_story(const OutboxParkedPlace *place,
+								OutboxParkedStory *story);
+
+/* Its copy was refused: the next one is reduced. */
+extern void outbox_parked_reduce_copy(const OutboxParkedPlace *place);
+
 #endif							/* OUTBOX_PARKED_H */

@@ -37,7 +37,8 @@ enum
 	Anum_parked_refused_lsn = 25,
 	Anum_parked_retries = 26,
 	Anum_parked_published_at = 27,
-	Natts_parked = 27
+	Anum_parked_copy_reduced = 28,
+	Natts_parked = 28
 };
 
 #define OUTBOX_PARKED_TABLE "parked_event"

@@ -33,6 +33,7 @@
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "relay/child.h"
+#include "relay/copy.h"
 #include "relay/parking.h"
 #include "relay/retry.h"
 #include "rowcodec/tail.h"
@@ -307,6 +308,16 @@ find_wire_ids(OutboxRelay *relay, const OutboxRouteEntry *route,
 		outbox_schemas_key_wire_id(relay, route, msg, &ids->key, why);
 }
 
+static void
+split_if_full(OutboxRelay *relay, const OutboxTxn *txn)
+{
+	if (((relay->part > 0 || txn->estimated) &&
+		 relay->in_part >= max_events(relay)) ||
+		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
+		 overdue(relay)))
+		split_batch(relay);
+}
+
 /* Into the open batch, unless broker or registry will not have it. */
 static void
 send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
@@ -315,19 +326,20 @@ send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
 	OutboxPlace place = {txn->commit_end, msg->ordinal};
 	OutboxResult why;
 	WireIds		ids = {0};
+	bool		parked = outbox_parking_takes(relay, txn, route, msg);
 
-	if (outbox_parking_takes(relay, txn, route, msg))
-		return;
-	if (!find_wire_ids(relay, route, msg, &ids, &why))
+	if (!parked && !find_wire_ids(relay, route, msg, &ids, &why))
 	{
 		outbox_parking_refuse(relay, txn, route, msg, &why);
+		parked = true;
+	}
+	if (parked)
+	{
+		if (outbox_copy_wanted())
+			outbox_copy_send(relay, txn, route, msg);
 		return;
 	}
-	if (((relay->part > 0 || txn->estimated) &&
-		 relay->in_part >= max_events(relay)) ||
-		(relay->in_part > 0 && relay->in_part % AGE_CHECK == 0 &&
-		 overdue(relay)))
-		split_batch(relay);
+	split_if_full(relay, txn);
 	begin_told(relay, txn, route);
 	place.topic = find_topic(route, msg);
 	place.dead_letter = route->dead_letter;
@@ -335,6 +347,29 @@ send_event(OutboxRelay *relay, const OutboxTxn *txn, OutboxRouteEntry *route,
 				 unix_ms(txn->commit_time));
 	outbox_batch_note(relay->open, &place, relay->single);
 	count_event(relay, place.topic, msg);
+}
+
+void
+outbox_publish_copy(OutboxRelay *relay, const OutboxTxn *txn,
+					const OutboxRouteEntry *route,
+					const OutboxWalMessage *copy, bool framed, bool refusable)
+{
+	OutboxPlace place = {.commit_end = txn->commit_end,
+		.ordinal = copy->ordinal,
+	.dead_letter = refusable};
+	OutboxResult why;
+	WireIds		ids = {0};
+
+	if (framed && !find_wire_ids(relay, route, copy, &ids, &why))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("schema %u has lost its id", copy->schema_id)));
+	split_if_full(relay, txn);
+	place.topic = outbox_routes_topic(copy->topic, copy->topic_len, -1);
+	append_event(relay, framed && route->framed, place.topic, &ids, copy,
+				 unix_ms(txn->commit_time));
+	outbox_batch_note(relay->open, &place, relay->single);
+	count_event(relay, place.topic, copy);
 }
 
 bool

@@ -240,6 +240,15 @@ extern void outbox_publish_again(OutboxRelay *relay, OutboxRouteEntry *route,
 								 XLogRecPtr commit_end, uint32 ordinal,
 								 TimestampTz at);
 
+/*
+ * The copy of a parked event.  framed: its schema ids were found before;
+ * refusable: the broker may refuse it, and the copy of its place is condemned.
+ */
+extern void outbox_publish_copy(OutboxRelay *relay, const OutboxTxn *txn,
+								const OutboxRouteEntry *route,
+								const OutboxWalMessage *copy, bool framed,
+								bool refusable);
+
 /* routes.c */
 /* A captured table, as transaction metadata names it. */
 typedef struct OutboxCollection
