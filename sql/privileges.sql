@@ -36,10 +36,11 @@ CREATE VIEW roles (place, name, role) AS VALUES
 	(7, 'capturer', 'regress_priv_capturer'), (8, 'reader', 'regress_priv_reader'),
 	(9, 'writer', 'regress_priv_writer'), (10, 'super', 'regress_priv_super');
 CREATE VIEW objects AS
-	SELECT d.classid, d.objid, i.type AS kind, i.identity AS name
+	-- 18 leaves pg_catalog out of some names, and has row types of tables as members.
+	SELECT d.classid, d.objid, i.type AS kind, replace(i.identity, 'pg_catalog.', '') AS name
 	FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid,
 		pg_identify_object(d.classid, d.objid, 0) i
-	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'outbox'
+	WHERE i.type <> 'type' AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'outbox'
 	UNION ALL
 	SELECT 'pg_namespace'::regclass, 'outbox'::regnamespace, 'schema', 'outbox';
 CREATE FUNCTION letters(class oid, object oid, role name) RETURNS text LANGUAGE sql AS $$
