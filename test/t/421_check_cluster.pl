@@ -19,7 +19,7 @@ my $one = OutboxTest::Broker->new(@set);
 my @more = map { OutboxTest::Broker->new(@set, '--join', $one->dir, $_) } 2, 3;
 my $bootstrap = join ',', map { $_->bootstrap } $one, @more;
 my $node = outbox_node('cluster', bootstrap => $bootstrap,
-	conf => "outbox.retry_max = 1s\noutbox.event_log = off\nmax_slot_wal_keep_size = 64MB\nwal_keep_size = 0\nmin_wal_size = 32MB\nmax_wal_size = 64MB\n");
+	conf => "outbox.retry_max = 1s\noutbox.event_log = off\nmax_slot_wal_keep_size = 64MB\nwal_keep_size = 0\nmin_wal_size = 32MB\nmax_wal_size = 1GB\ncheckpoint_timeout = 1h\n");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
