@@ -153,6 +153,7 @@ SLICE = 250                     # ms in which the connections run one statement
 # What is emitted: event type, statement, parameters.  $1 of "json text" has no
 # type of its own and becomes text, as from most drivers.
 FORMS = {
+    "avro bytes": ("bench.order", "SELECT outbox.emit_avro('bench.order', $1, key => $2)"),
     "row": ("bench.row", "SELECT outbox.emit('bench.row', ROW($1, $2, $3, $4, $5, $6)::bench_order, key => $7)"),
     "avro from json text": ("bench.order", "SELECT outbox.emit('bench.order', $1, key => $2)"),
     "avro from jsonb": ("bench.order", "SELECT outbox.emit('bench.order', $1::jsonb, key => $2)"),
@@ -209,7 +210,11 @@ def cost(cluster, opt, table):
     pairs = max(int(opt.seconds * 1000 / (2 * SLICE)), 5)
     for name, (kind, statement) in FORMS.items():
         contents = filler(cluster, kind)
-        payload = ORDER.values() if kind == "bench.row" else [order_payload()]
+        if name == "avro bytes":
+            payload = [cluster.query("SELECT outbox.avro_encode(schema, %s::jsonb)::text FROM outbox.event_types "
+                                     "WHERE name = %s", order_payload(), kind)]
+        else:
+            payload = ORDER.values() if kind == "bench.row" else [order_payload()]
         for sync in ("on", "off"):
             found = alternate(cluster, sync, pairs, (statement, [*payload, "4711"]), (BARE, [contents]))
             tps = [f[0] / f[1] for f in found]
@@ -272,7 +277,7 @@ def memory(cluster, opt, table):
 
 def snapshot_run(cluster, n):
     """Rows per second of a snapshot, from its start to its last commit."""
-    topic = "bench.rows"
+    topic = "bench.snapshot"
     start = cluster.end_offset(topic)
     job = cluster.query("SELECT outbox.snapshot('rows')")
     began = time.monotonic()
@@ -293,11 +298,11 @@ def snapshot(cluster, opt, table):
     cluster.query("INSERT INTO rows SELECT i, 'customer-' || i %% 1000, i %% 5000, repeat(md5(i::text), 2) "
                   "FROM generate_series(1, %s) i", n)
     cluster.query("VACUUM ANALYZE rows")
-    cluster.query("SELECT outbox.capture('rows', topic => 'bench.rows', envelope => 'flat', partitions => 1)")
+    cluster.query("SELECT outbox.capture('rows', topic => 'bench.snapshot', envelope => 'flat', partitions => 1)")
     cluster.query("UPDATE rows SET cents = 0 WHERE id = 1")     # now the topic is there
     cluster.wait_published()
     snapshot_run(cluster, n)
-    size = cluster.query("SELECT (bytes / events)::int FROM outbox.stat_topic WHERE topic = 'bench.rows'")
+    size = cluster.query("SELECT (bytes / events)::int FROM outbox.stat_topic WHERE topic = 'bench.snapshot'")
     ours, plain, ratios = [], [], []
     watch = system.MemoryWatch(cluster.processes())
     with watch:
