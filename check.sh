@@ -19,6 +19,9 @@
 #	debezium	captures against the real Debezium connector (test/debezium);
 #			only when asked for: some minutes, 45 MB to fetch
 #
+# OUTBOX_TEST_JOBS=N runs N files of the part tap side by side (1 by default):
+# they wait more than they work.
+#
 # Packages are installed first if any is missing (test/support/setup).  Works
 # with a private copy of the server in .work; logs are in .work/logs and
 # .work/run.  What was started is stopped at the end, also on Ctrl-C.  Ends with
@@ -28,7 +31,7 @@
 # by test/support/unit.mk, *.sh by bash, *.py by the Python of .work/venv if the
 # file is executable or named test_*.py.  They find in the environment:
 # OUTBOX_ROOT, OUTBOX_PYTHON, OUTBOX_KAFKA, OUTBOX_TEST_BOOTSTRAP (a
-# running broker shared by all), OUTBOX_TEST_BROKER (its folder), PG_CONFIG and,
+# running broker shared by all), PG_CONFIG and,
 # in part avro, PGHOST and PGPORT of a server with the extension in database
 # postgres.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -38,6 +41,7 @@ run=$work/run/check
 all_parts="lint unit regress isolation avro fuzz kafka http tap"
 more_parts="debezium"
 file_limit=${OUTBOX_TEST_LIMIT:-900}
+jobs=${OUTBOX_TEST_JOBS:-1}
 passed=0 failed=0 skipped=0 bad=()
 
 usage() { sed -n '2,/^root=/{/^root=/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
@@ -63,13 +67,50 @@ matches() { [ -z "$pattern" ] || [[ $(basename "$1") =~ $pattern ]]; }
 total() { printf '  %-44s %s (%s s)\n' "$1" "$2" "$elapsed"; }
 fail() { failed=$((failed + $1)); bad+=("$2"); }
 
-# tap NAME COMMAND...: runs one test file and counts its TAP lines.  Output
-# without any counts as one test, by exit status.
+# tap NAME COMMAND...: runs one test file and counts its TAP lines.
 tap() {
-	local name=$1 log ok notok skip plan
+	local name=$1
 	shift
-	log=$work/logs/${name//\//-}.log
-	background "$name" "$file_limit" "$log" "$@"
+	background "$name" "$file_limit" "$(log_of "$name")" "$@"
+	count_tap "$name"
+}
+log_of() { echo "$work/logs/${1//\//-}.log"; }
+
+# tap_beside NAME COMMAND...: the same beside others, no more than $jobs of
+# them; tap_wait LEFT: counts those that end until no more than LEFT run.
+declare -A began=()
+tap_beside() {
+	local name=$1
+	shift
+	tap_wait $((jobs - 1))
+	launch "$name" "$(log_of "$name")" "$@"
+	began[$launched]=$SECONDS
+}
+tap_wait() {
+	local pid name said=$SECONDS
+	while [ ${#running[@]} -gt "$1" ]; do
+		for pid in "${!running[@]}"; do
+			name=${running[$pid]}
+			if kill -0 "$pid" 2>/dev/null &&
+				overdue "$pid" "${began[$pid]}" "$file_limit" "$(log_of "$name")"; then continue; fi
+			reap "$pid"
+			elapsed=$((SECONDS - began[$pid]))
+			count_tap "$name"
+			said=$SECONDS
+		done
+		if [ $((SECONDS - said)) -ge 10 ]; then
+			echo "  ... ${running[*]}"
+			said=$SECONDS
+		fi
+		sleep 0.2
+	done
+}
+
+# What the test file printed, of which $outcome is the exit status.  Output
+# without any TAP counts as one test.
+count_tap() {
+	local name=$1 log ok notok skip plan
+	log=$(log_of "$name")
 	ok=$(grep -cE '^ok\b' "$log" || true)
 	skip=$(grep -ciE '^ok\b.*# skip' "$log" || true)
 	notok=$(grep -cE '^not ok\b' "$log" || true)
@@ -103,9 +144,8 @@ tap() {
 shared_broker() {
 	[ -z "${OUTBOX_TEST_BOOTSTRAP:-}" ] || return 0
 	step "start a broker" as_user "$kafka" start "$run/broker"
-	OUTBOX_TEST_BROKER=$run/broker
 	OUTBOX_TEST_BOOTSTRAP=$(cat "$run/broker/bootstrap")
-	export OUTBOX_TEST_BROKER OUTBOX_TEST_BOOTSTRAP
+	export OUTBOX_TEST_BOOTSTRAP
 }
 
 # One server for regress, isolation and avro.
@@ -164,11 +204,12 @@ part_tap() {
 		dir=$run/tap/$name
 		as_user mkdir -p "$dir"
 		# TESTDIR is what 15 looks at, the other two 16 and later
-		tap "tap/$name" as_user env -u PGHOST -u PGPORT -u PGUSER -C "$dir" \
+		tap_beside "tap/$name" as_user env -u PGHOST -u PGPORT -u PGUSER -C "$dir" \
 			TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" \
 			PATH="$bin:$PATH" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
 			PERL5LIB="$root/test/perl:$pgxs/src/test/perl" perl "$f"
 	done
+	tap_wait 0
 }
 
 # Each SQL file in a database of its own.  A file that does not create the

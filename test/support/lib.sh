@@ -12,7 +12,7 @@ done
 work=${OUTBOX_WORK:-$root/.work}
 kafka=$root/test/support/kafka
 instance=$root/test/support/instance
-current=			# process group of the step that runs now
+declare -A running=()		# process groups that run now, each with its title
 
 die() { echo "${0##*/}: $*" >&2; exit 1; }
 
@@ -42,33 +42,50 @@ step() {
 	echo "$title: done (${elapsed} s)"
 }
 
-# background TITLE LIMIT LOG COMMAND...: runs it in a process group of its own,
-# so that Ctrl-C reaches this shell alone, which then ends the group.
+# launch TITLE LOG COMMAND...: starts it in a process group of its own, so that
+# Ctrl-C reaches this shell alone, which then ends the group.  Sets $launched.
+launch() {
+	local title=$1 log=$2
+	shift 2
+	set -m
+	("$@") >"$log" 2>&1 </dev/null &
+	launched=$!
+	set +m
+	running[$launched]=$title
+}
+
+# reap PID: waits for it and sets $outcome to its exit status.
+reap() {
+	outcome=0
+	wait "$1" || outcome=$?
+	unset "running[$1]"
+}
+
+# background TITLE LIMIT LOG COMMAND...: runs it to its end.
 # LIMIT in seconds, 0 for none.  Sets $outcome to its exit status and returns 0:
 # called in a condition, the shell would ignore errors inside COMMAND.
 background() {
 	local title=$1 limit=$2 log=$3 began=$SECONDS ticks=0
 	shift 3
-	set -m
-	("$@") >"$log" 2>&1 </dev/null &
-	current=$!
-	set +m
-	while kill -0 "$current" 2>/dev/null; do
+	launch "$title" "$log" "$@"
+	while kill -0 "$launched" 2>/dev/null; do
 		sleep 0.2
 		ticks=$((ticks + 1))
 		if [ $((ticks % 50)) = 0 ]; then
 			echo "  ... $title ($((SECONDS - began)) s): $(tail -1 "$log" | tr -cd '[:print:]' | cut -c1-60)"
 		fi
-		if [ "$limit" != 0 ] && [ $((SECONDS - began)) -ge "$limit" ]; then
-			echo "# no end within $limit s: stopped" >>"$log"
-			end_group "$current"
-			break
-		fi
+		overdue "$launched" "$began" "$limit" "$log" || break
 	done
-	outcome=0
-	wait "$current" || outcome=$?
-	current=
+	reap "$launched"
 	elapsed=$((SECONDS - began))
+}
+
+# overdue PID BEGAN LIMIT LOG: ends a group whose time is over, then false.
+overdue() {
+	if [ "$3" = 0 ] || [ $((SECONDS - $2)) -lt "$3" ]; then return 0; fi
+	echo "# no end within $3 s: stopped" >>"$4"
+	end_group "$1"
+	return 1
 }
 
 end_group() {
@@ -84,8 +101,8 @@ end_group() {
 # Ends what tests may have left: only servers whose data lies in $run.
 sweep() {
 	local f pid ctl
-	[ -z "$current" ] || end_group "$current"
-	current=
+	for pid in "${!running[@]}"; do end_group "$pid"; done
+	running=()
 	[ -d "$run" ] || return 0
 	ctl=$(ls -d "$work"/pg/usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null | head -1)
 	while read -r f; do
